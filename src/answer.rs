@@ -1,0 +1,182 @@
+//! What a program answers on stdout, within limits of time and size: `git`, `gh` and the commands that print keys.
+//!
+//! Its stdin is empty, and its stderr is dropped, because nobody has checked it for secrets. What it says may be a
+//! secret itself, so it is wiped when it is dropped. No shell is involved.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd as _;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use zeroize::Zeroizing;
+
+/// What a program has answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it wrote to stdout.
+    pub text: Zeroizing<String>,
+}
+
+impl Answer {
+    /// The first line, trimmed; empty when there is none.
+    #[must_use]
+    pub fn first_line(&self) -> &str {
+        self.text.lines().next().unwrap_or_default().trim()
+    }
+}
+
+/// Runs `command` and reads what it writes to stdout until it ends; what it leaves running is not waited for.
+///
+/// # Errors
+///
+/// `TimedOut` after `time_max`, `InvalidData` when the answer has more than `bytes_max` bytes or is not UTF-8, or
+/// what the system says. The program itself does not run any more then.
+pub fn ask(command: &mut Command, time_max: Duration, bytes_max: usize) -> io::Result<Answer> {
+    let command = command.stdin(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let bytes = listen(&mut child, time_max, bytes_max);
+    if bytes.is_err() {
+        // Unreaped until the wait below, so the signal meets no stranger. It may have ended meanwhile.
+        let _ended = child.kill();
+    }
+    let status = child.wait()?;
+    let bytes = bytes?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| io::Error::from(ErrorKind::InvalidData))?;
+    Ok(Answer {
+        status,
+        text: Zeroizing::new(text.to_owned()),
+    })
+}
+
+fn listen(
+    child: &mut Child,
+    time_max: Duration,
+    bytes_max: usize,
+) -> io::Result<Zeroizing<Vec<u8>>> {
+    let deadline = now() + time_max;
+    let pid = i32::try_from(child.id())
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or(ErrorKind::NotFound)?;
+    let ended = pidfd_open(pid, PidfdFlags::empty())?;
+    let stdout = child.stdout.take().ok_or(ErrorKind::BrokenPipe)?;
+    fcntl(&stdout, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    // One buffer that never moves, so that no copy of a secret is left behind.
+    let mut answer = Buffer {
+        bytes: Zeroizing::new(vec![0; bytes_max + 1]),
+        filled: 0,
+    };
+    let mut open = true;
+    loop {
+        let left = deadline.saturating_duration_since(now());
+        let mut polled = vec![PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
+        if open {
+            polled.push(PollFd::new(stdout.as_fd(), PollFlags::POLLIN));
+        }
+        let timeout = PollTimeout::try_from(left.as_millis()).unwrap_or(PollTimeout::MAX);
+        match poll(&mut polled, timeout) {
+            Ok(0) => return Err(ErrorKind::TimedOut.into()),
+            Err(Errno::EINTR) => continue,
+            Err(error) => return Err(error.into()),
+            Ok(_) => {}
+        }
+        let has_ended = polled[0].any().unwrap_or(false);
+        open = open && answer.take_what_is_there(&stdout)?;
+        if has_ended {
+            return Ok(answer.finish());
+        }
+    }
+}
+
+struct Buffer {
+    bytes: Zeroizing<Vec<u8>>,
+    filled: usize,
+}
+
+impl Buffer {
+    /// Whether more may come.
+    fn take_what_is_there(&mut self, stdout: &ChildStdout) -> io::Result<bool> {
+        loop {
+            if self.filled == self.bytes.len() {
+                return Err(ErrorKind::InvalidData.into());
+            }
+            match nix::unistd::read(stdout, &mut self.bytes[self.filled..]) {
+                Ok(0) => return Ok(false),
+                Ok(read) => self.filled += read,
+                Err(Errno::EAGAIN) => return Ok(true),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn finish(mut self) -> Zeroizing<Vec<u8>> {
+        self.bytes.truncate(self.filled);
+        self.bytes
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a program is waited for in real time"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask_shell(script: &str, bytes_max: usize) -> io::Result<Answer> {
+        ask(
+            Command::new("sh").args(["-c", script]),
+            Duration::from_mins(5),
+            bytes_max,
+        )
+    }
+
+    #[test]
+    fn the_whole_answer_comes_with_the_status() {
+        let answer = ask_shell("echo ' one '; echo two; exit 3", 100).unwrap();
+        assert_eq!(answer.text.as_str(), " one \ntwo\n");
+        assert_eq!(
+            (answer.first_line(), answer.status.code()),
+            ("one", Some(3))
+        );
+        assert_eq!(ask_shell(":", 100).unwrap().first_line(), "");
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_or_no_text_is_refused() {
+        assert_eq!(ask_shell("printf 1234", 4).unwrap().text.as_str(), "1234");
+        for script in ["printf 12345", "yes", "printf '\\377'"] {
+            assert_eq!(
+                ask_shell(script, 4).unwrap_err().kind(),
+                ErrorKind::InvalidData,
+                "{script}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_program_that_does_not_end_runs_out_of_time() {
+        for script in ["exec sleep 1000", "exec >&-; exec sleep 1000"] {
+            let mut command = Command::new("sh");
+            let error = ask(command.args(["-c", script]), Duration::from_millis(20), 100);
+            assert_eq!(error.unwrap_err().kind(), ErrorKind::TimedOut, "{script}");
+        }
+    }
+
+    #[test]
+    fn what_it_leaves_in_the_background_is_not_waited_for() {
+        let answer = ask_shell("sleep 20 & echo done", 100).unwrap();
+        assert_eq!(answer.first_line(), "done");
+    }
+}
