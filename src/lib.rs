@@ -3,5 +3,6 @@
 pub mod answer;
 pub mod error;
 pub mod escape;
+pub mod schedule;
 pub mod suggest;
 pub mod surroundings;

@@ -1,0 +1,172 @@
+//! Whether a failed attempt is worth another one, and when.
+
+use std::time::Duration;
+
+use super::event::Ending;
+
+/// The first retry waits this long …
+pub const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// … every further one this many times longer than the one before …
+pub const RETRY_FACTOR: u32 = 4;
+
+/// … and none longer than this.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_mins(15);
+
+/// An attempt that asks to be retried later waits at least this long.
+pub const RETRY_LATER_AFTER: Duration = Duration::from_mins(5);
+
+/// Waits are lengthened by up to this share of themselves, in percent, so that what failed together does not come
+/// back together.
+pub const JITTER_PERCENT_MAX: u64 = 50;
+
+/// Exit codes with a meaning of their own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExitCodes {
+    /// Another attempt would fail as well.
+    pub never_retry: Vec<i32>,
+    /// Another attempt may succeed, but not soon.
+    pub retry_later: Vec<i32>,
+}
+
+/// The rule by which failed attempts are repeated.
+#[derive(Debug, Clone)]
+pub struct RetryRule {
+    /// Extra attempts for one item.
+    pub retries_max: u32,
+    /// Exit codes with a meaning of their own.
+    pub exit_codes: ExitCodes,
+}
+
+impl RetryRule {
+    /// How long to wait before the next attempt after `attempt` (from 1) ended like this; `None` when there is to be
+    /// none. `random` spreads the waits.
+    #[must_use]
+    pub fn wait(&self, attempt: u32, ending: &Ending, random: u64) -> Option<Duration> {
+        if attempt > self.retries_max || self.is_hopeless(ending) {
+            return None;
+        }
+        let grown = RETRY_AFTER.saturating_mul(RETRY_FACTOR.saturating_pow(attempt - 1));
+        let later =
+            matches!(ending, Ending::Exited(code) if self.exit_codes.retry_later.contains(code));
+        let least = if later {
+            RETRY_LATER_AFTER
+        } else {
+            Duration::ZERO
+        };
+        let wait = grown.min(RETRY_AFTER_MAX).max(least);
+        let percent = u32::try_from(random % (JITTER_PERCENT_MAX + 1)).unwrap_or(0);
+        Some(wait + wait * percent / 100)
+    }
+
+    /// The command itself cannot run (126, 127 of POSIX shells, or nothing was started), or says so.
+    fn is_hopeless(&self, ending: &Ending) -> bool {
+        match ending {
+            Ending::Exited(code) => {
+                matches!(code, 126 | 127) || self.exit_codes.never_retry.contains(code)
+            }
+            Ending::Killed(_) | Ending::Crowded(_) => false,
+            Ending::Unstartable(_) => true,
+        }
+    }
+}
+
+/// Numbers that look random enough to spread waits, and are the same for the same seed (`SplitMix64`, Steele, Lea and
+/// Flood 2014).
+#[derive(Debug, Clone)]
+pub struct Spread(u64);
+
+impl Spread {
+    /// Numbers that follow from `seed`.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number.
+    #[must_use]
+    pub const fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(retries_max: u32) -> RetryRule {
+        let exit_codes = ExitCodes {
+            never_retry: vec![91],
+            retry_later: vec![92],
+        };
+        RetryRule {
+            retries_max,
+            exit_codes,
+        }
+    }
+
+    #[test]
+    fn waits_grow_and_are_bounded() {
+        let waits: Vec<u64> = (1..=7)
+            .map(|attempt| {
+                rule(9)
+                    .wait(attempt, &Ending::Exited(1), 0)
+                    .unwrap()
+                    .as_secs()
+            })
+            .collect();
+        assert_eq!(waits, [2, 8, 32, 128, 512, 900, 900]);
+        assert_eq!(
+            rule(u32::MAX).wait(u32::MAX, &Ending::Exited(1), 0),
+            Some(RETRY_AFTER_MAX)
+        );
+    }
+
+    #[test]
+    fn jitter_only_lengthens_by_at_most_half() {
+        for random in 0..200 {
+            let wait = rule(1).wait(1, &Ending::Exited(1), random).unwrap();
+            assert!(
+                (RETRY_AFTER..=RETRY_AFTER * 3 / 2).contains(&wait),
+                "{wait:?}"
+            );
+        }
+        assert_eq!(
+            rule(1).wait(1, &Ending::Exited(1), 50),
+            Some(RETRY_AFTER * 3 / 2)
+        );
+    }
+
+    #[test]
+    fn what_cannot_succeed_is_not_retried() {
+        for (ending, retried) in [
+            (Ending::Exited(1), true),
+            (Ending::Killed(9), true),
+            (Ending::Exited(92), true),
+            (Ending::Exited(91), false),
+            (Ending::Exited(126), false),
+            (Ending::Exited(127), false),
+            (Ending::Unstartable(String::new()), false),
+        ] {
+            assert_eq!(rule(1).wait(1, &ending, 0).is_some(), retried, "{ending:?}");
+            assert_eq!(rule(1).wait(2, &ending, 0), None, "{ending:?}");
+        }
+        assert_eq!(
+            rule(1).wait(1, &Ending::Exited(92), 0),
+            Some(RETRY_LATER_AFTER)
+        );
+    }
+
+    #[test]
+    fn numbers_differ_from_seed_to_seed_and_repeat_for_one() {
+        let (mut one, mut same, mut other) = (Spread::new(1), Spread::new(1), Spread::new(2));
+        let first = one.next();
+        assert_eq!(first, same.next());
+        assert_ne!(first, other.next());
+        assert_ne!(first, one.next());
+    }
+}

@@ -1,0 +1,686 @@
+//! The scheduler: which item runs when, in which slot, and how a run comes to its end.
+//!
+//! `run.rs` is its only caller. It owns the queue, the worker slots and the stage of the run, and must never
+//! wait, read a clock or touch anything outside itself: that is what makes every path testable in microseconds.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::event::{
+    Action, CredentialIndex, Ending, Event, ItemIndex, Notice, Outcome, Slot, StopSignal,
+};
+use super::retry::{RetryRule, Spread};
+use super::slots::Slots;
+use super::stage::{Cause, Discipline, Press, Raised, Stage, Stages};
+use super::stop::StopSequence;
+
+/// Nothing is started for this long after the system had no room for another process.
+const CROWDED_WAIT: Duration = Duration::from_secs(1);
+
+/// The number of SIGINT, the same on every Unix (POSIX `kill -2`).
+const SIGINT: i32 = 2;
+
+/// What bounds a run.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Items at once, at least 1: the number asked for, or the credential slots when these are fewer.
+    pub width: usize,
+    /// Drain after this many failed items.
+    pub failures_max: Option<usize>,
+    /// How long an item may wait for a credential.
+    pub credential_wait: Duration,
+    /// How long an attempt may take.
+    pub timeout: Duration,
+    /// How long an attempt may print nothing.
+    pub idle_timeout: Duration,
+    /// Drain when the run has lasted this long.
+    pub stop_after: Duration,
+    /// Which failed attempts are repeated, and when.
+    pub retry: RetryRule,
+    /// Spreads the waits of retries.
+    pub seed: u64,
+    /// How long a stopped item has from the first signal to SIGKILL.
+    pub grace: Duration,
+    /// Who else receives a Ctrl-C.
+    pub discipline: Discipline,
+}
+
+/// How many items have come to which end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Done, and on disk.
+    pub done: usize,
+    /// Failed, or timed out.
+    pub failed: usize,
+    /// Stopped by us.
+    pub interrupted: usize,
+    /// Without a credential for too long.
+    pub deferred: usize,
+    /// Ended, but the journal could not take it.
+    pub unrecorded: usize,
+}
+
+/// Decides what happens next.
+#[derive(Debug)]
+pub struct Scheduler {
+    limits: Limits,
+    stages: Stages,
+    queue: VecDeque<ItemIndex>,
+    slots: Slots,
+    active: BTreeMap<ItemIndex, Active>,
+    /// Attempts of items that have been started.
+    attempts: BTreeMap<ItemIndex, u32>,
+    /// Of items that were to have another attempt.
+    last_outcomes: BTreeMap<ItemIndex, Outcome>,
+    spread: Spread,
+    tally: Tally,
+    failed: usize,
+    /// Items at once as far as the system has room; never more than `limits.width`.
+    width: usize,
+    /// Since the system had no room, nothing is started before this.
+    crowded_until: Option<Duration>,
+    crowding_is_told: bool,
+    deadline_came: bool,
+    actions: Vec<Action>,
+}
+
+/// Where an item is between the queue and its end.
+#[derive(Debug)]
+enum Active {
+    Reserving {
+        slot: Slot,
+        since: Duration,
+    },
+    Running {
+        slot: Slot,
+        credential: Option<CredentialIndex>,
+        /// When the attempt has taken too long.
+        late_at: Duration,
+        /// When it is worth asking whether it has printed something.
+        listen_at: Duration,
+        stopping: Stopping,
+    },
+    Recording {
+        outcome: Outcome,
+        /// How long the item waits for another attempt, if it has one.
+        retry: Option<Duration>,
+    },
+    /// Between two attempts, of which the first ended like this.
+    Waiting {
+        until: Duration,
+        outcome: Outcome,
+    },
+}
+
+/// What has been done to stop a running item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stopping {
+    No,
+    /// Our terminal or our caller told it, not we.
+    Told,
+    /// The run is being stopped.
+    WithTheRun(StopSequence),
+    /// It took too long.
+    Late(StopSequence),
+}
+
+impl Stopping {
+    const fn sequence(&mut self) -> Option<&mut StopSequence> {
+        match self {
+            Self::No | Self::Told => None,
+            Self::WithTheRun(stop) | Self::Late(stop) => Some(stop),
+        }
+    }
+}
+
+impl Scheduler {
+    /// A run over `items` items, of which none has been started.
+    #[must_use]
+    pub fn new(items: usize, limits: Limits) -> Self {
+        Self {
+            stages: Stages::new(limits.discipline),
+            slots: Slots::new(limits.width),
+            queue: (0..items).map(ItemIndex).collect(),
+            active: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            last_outcomes: BTreeMap::new(),
+            spread: Spread::new(limits.seed),
+            tally: Tally::default(),
+            failed: 0,
+            width: limits.width,
+            crowded_until: None,
+            crowding_is_told: false,
+            deadline_came: false,
+            actions: Vec::new(),
+            limits,
+        }
+    }
+
+    /// Takes note of `event` and says what is to be done about it, in this order.
+    ///
+    /// `now` is the time since the run began and never goes back.
+    #[must_use]
+    pub fn on_event(&mut self, event: Event, now: Duration) -> Vec<Action> {
+        match event {
+            Event::Began | Event::Woke => {}
+            Event::Reserved { item, credential } => self.on_reserved(item, credential, now),
+            Event::Exited { item, ending } => self.on_exited(item, &ending, now),
+            Event::Silent { item, since } => self.on_silent(item, since, now),
+            Event::Recorded { item } => self.on_recorded(item, now),
+            Event::RecordLost { item } => self.on_record_lost(item, now),
+            Event::GuardLost => self.raise(Stage::Terminating, Cause::GuardLost, now),
+            Event::Pressed(press) => self.on_pressed(press, now),
+        }
+        if now >= self.limits.stop_after && !self.is_stopping() {
+            self.deadline_came = true;
+            self.raise(Stage::Draining, Cause::Deadline, now);
+        }
+        self.signal_what_is_due(now);
+        self.stop_what_is_late(now);
+        self.defer_what_waited_too_long(now);
+        self.queue_what_has_waited(now);
+        self.end_what_will_not_be_tried_again();
+        self.fill_slots(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When [`Event::Woke`] is to be sent, as a time since the run began; `None` when nothing is timed.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Duration> {
+        let deadline = Some(self.limits.stop_after).filter(|_| !self.is_stopping());
+        let room = self
+            .crowded_until
+            .filter(|_| !self.is_stopping() && !self.queue.is_empty());
+        let due = |active: &Active| match active {
+            Active::Reserving { since, .. } => {
+                Some(since.saturating_add(self.limits.credential_wait))
+            }
+            Active::Running {
+                stopping,
+                late_at,
+                listen_at,
+                ..
+            } => match stopping {
+                Stopping::No => Some(*late_at.min(listen_at)),
+                Stopping::Told => None,
+                Stopping::WithTheRun(stop) | Stopping::Late(stop) => stop.next(),
+            },
+            Active::Recording { .. } => None,
+            Active::Waiting { until, .. } => Some(*until),
+        };
+        let first = self
+            .active
+            .values()
+            .filter_map(due)
+            .chain(deadline)
+            .chain(room)
+            .min();
+        first.filter(|&wake| wake < Duration::MAX)
+    }
+
+    /// Whether nothing runs, nothing waits to be recorded, and nothing more will start.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.active.is_empty() && (self.queue.is_empty() || self.is_stopping())
+    }
+
+    /// How many items have come to which end so far.
+    #[must_use]
+    pub const fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Items that were never started.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether `--stop-after` has kept items from being started.
+    #[must_use]
+    pub fn deadline_left_work(&self) -> bool {
+        self.deadline_came && !self.queue.is_empty()
+    }
+
+    /// The signal to die by, when one has taken the run past draining.
+    #[must_use]
+    pub const fn fatal(&self) -> Option<Press> {
+        self.stages.fatal()
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stages.stage() > Stage::Running
+    }
+
+    fn on_reserved(&mut self, item: ItemIndex, credential: Option<CredentialIndex>, now: Duration) {
+        let Some(Active::Reserving { slot, .. }) = self.active.get(&item) else {
+            // Withdrawn while the grant was on its way.
+            self.actions
+                .extend(credential.map(|credential| Action::Release { credential }));
+            return;
+        };
+        let slot = *slot;
+        let running = Active::Running {
+            slot,
+            credential,
+            late_at: now.saturating_add(self.limits.timeout),
+            listen_at: now.saturating_add(self.limits.idle_timeout),
+            stopping: Stopping::No,
+        };
+        self.active.insert(item, running);
+        let attempt = self.attempts.entry(item).or_default();
+        *attempt += 1;
+        self.actions.push(Action::Spawn {
+            item,
+            attempt: *attempt,
+            slot,
+            credential,
+        });
+    }
+
+    fn on_exited(&mut self, item: ItemIndex, ending: &Ending, now: Duration) {
+        if self.limits.discipline == Discipline::Shared
+            && *ending == Ending::Killed(SIGINT)
+            && !self.is_being_stopped(item)
+        {
+            // The Ctrl-C that killed it may not have reached us yet; shells, too, stop after such a child.
+            self.on_pressed(Press::Interrupt, now);
+        }
+        let Some(Active::Running {
+            slot,
+            credential,
+            stopping,
+            ..
+        }) = self.active.remove(&item)
+        else {
+            debug_assert!(false, "an item ended that does not run: {item:?}");
+            return;
+        };
+        self.slots.put_back(slot);
+        self.actions
+            .extend(credential.map(|credential| Action::Release { credential }));
+        if matches!(ending, Ending::Crowded(_)) {
+            self.make_room(item, now);
+            return;
+        }
+        self.width = self.limits.width.min(self.width + 1);
+        self.crowding_is_told = false;
+        let outcome = outcome_of(ending, stopping);
+        let attempt = self.attempts.get(&item).copied().unwrap_or(1);
+        let retry = Some(outcome)
+            .filter(|outcome| outcome.is_failure() && !self.is_stopping())
+            .and_then(|_| {
+                let random = self.spread.next();
+                self.limits.retry.wait(attempt, ending, random)
+            });
+        self.active
+            .insert(item, Active::Recording { outcome, retry });
+        self.actions.push(Action::Record { item, outcome });
+        if outcome.is_failure() && retry.is_none() {
+            self.count_failure(now);
+        }
+    }
+
+    /// Nothing was started, so nothing is used up: the item stands in front again, and fewer run at once.
+    fn make_room(&mut self, item: ItemIndex, now: Duration) {
+        if let Some(attempt) = self.attempts.get_mut(&item) {
+            *attempt -= 1;
+        }
+        self.queue.push_front(item);
+        self.crowded_until = Some(now.saturating_add(CROWDED_WAIT));
+        let width = self.running().max(1);
+        if width != self.width || !self.crowding_is_told {
+            self.width = width;
+            self.crowding_is_told = true;
+            self.actions
+                .push(Action::Emit(Notice::Crowded { item, width }));
+        }
+    }
+
+    fn is_being_stopped(&self, item: ItemIndex) -> bool {
+        matches!(
+            self.active.get(&item),
+            Some(Active::Running {
+                stopping: Stopping::Late(_) | Stopping::WithTheRun(_),
+                ..
+            })
+        )
+    }
+
+    fn count_failure(&mut self, now: Duration) {
+        self.failed += 1;
+        if self
+            .limits
+            .failures_max
+            .is_some_and(|max| self.failed >= max)
+        {
+            self.raise(Stage::Draining, Cause::Failures, now);
+        }
+    }
+
+    fn on_recorded(&mut self, item: ItemIndex, now: Duration) {
+        match self.active.remove(&item) {
+            Some(Active::Recording {
+                outcome,
+                retry: Some(wait),
+            }) if !self.is_stopping() => {
+                let until = now.saturating_add(wait);
+                self.active.insert(item, Active::Waiting { until, outcome });
+                self.last_outcomes.insert(item, outcome);
+                let attempt = self.attempts.get(&item).copied().unwrap_or(0) + 1;
+                self.actions.push(Action::Emit(Notice::Retrying {
+                    item,
+                    outcome,
+                    attempt,
+                    wait,
+                }));
+            }
+            Some(Active::Recording { outcome, .. }) => self.end(item, outcome),
+            Some(Active::Reserving { .. } | Active::Running { .. } | Active::Waiting { .. })
+            | None => {
+                debug_assert!(false, "a record came back that nobody asked for: {item:?}");
+            }
+        }
+    }
+
+    /// A process that prints is not idle: it is asked again when its silence would have lasted too long.
+    fn on_silent(&mut self, item: ItemIndex, since: Duration, now: Duration) {
+        let silent_too_long_at = since.saturating_add(self.limits.idle_timeout);
+        if let Some(Active::Running {
+            listen_at, late_at, ..
+        }) = self.active.get_mut(&item)
+        {
+            *listen_at = silent_too_long_at;
+            if now >= silent_too_long_at {
+                *late_at = now;
+            }
+        }
+    }
+
+    fn on_record_lost(&mut self, item: ItemIndex, now: Duration) {
+        self.active.remove(&item);
+        self.tally.unrecorded += 1;
+        match self.stages.raise(Stage::Draining, Cause::JournalLost) {
+            Some(raised) => self.enter(raised, now),
+            None if self.tally.unrecorded == 1 => {
+                self.actions.push(Action::Emit(Notice::JournalLost));
+            }
+            None => {}
+        }
+    }
+
+    fn on_pressed(&mut self, press: Press, now: Duration) {
+        if let Some(raised) = self.stages.press(press, now) {
+            self.enter(raised, now);
+        }
+        if self.limits.discipline == Discipline::Shared {
+            self.tell_the_shared_child(press);
+        }
+    }
+
+    /// In sequential mode the terminal has told the child; a SIGTERM that only we got is passed on.
+    fn tell_the_shared_child(&mut self, press: Press) {
+        for (&item, active) in &mut self.active {
+            if let Active::Running { stopping, .. } = active {
+                if *stopping == Stopping::No {
+                    *stopping = Stopping::Told;
+                }
+                if press == Press::Terminate {
+                    self.actions.push(Action::Signal {
+                        item,
+                        signal: StopSignal::Terminate,
+                    });
+                }
+            }
+        }
+    }
+
+    fn raise(&mut self, stage: Stage, cause: Cause, now: Duration) {
+        if let Some(raised) = self.stages.raise(stage, cause) {
+            self.enter(raised, now);
+        }
+    }
+
+    fn enter(&mut self, raised: Raised, now: Duration) {
+        self.withdraw_reservations();
+        self.end_what_waits();
+        let running = self.running();
+        self.actions.push(Action::Emit(Notice::StageRaised {
+            raised,
+            running,
+            queued: self.queue.len(),
+        }));
+        match raised.stage {
+            Stage::Running | Stage::Draining => {}
+            Stage::Terminating => self.begin_stop(now),
+            Stage::Killing => self.kill_all(now),
+        }
+    }
+
+    /// What waits for a credential goes back to the front of the queue, in its old order.
+    fn withdraw_reservations(&mut self) {
+        let waiting: Vec<ItemIndex> = self
+            .active
+            .iter()
+            .filter(|(_, active)| matches!(active, Active::Reserving { .. }))
+            .map(|(&item, _)| item)
+            .collect();
+        for item in waiting.into_iter().rev() {
+            self.leave_reservation(item);
+            self.queue.push_front(item);
+        }
+    }
+
+    /// What failed and was to be tried again stays failed: nothing new starts.
+    fn end_what_waits(&mut self) {
+        let waiting = |active: &Active| match active {
+            Active::Waiting { outcome, .. } => Some(*outcome),
+            Active::Reserving { .. } | Active::Running { .. } | Active::Recording { .. } => None,
+        };
+        let ended: Vec<(ItemIndex, Outcome)> = self
+            .active
+            .iter()
+            .filter_map(|(&item, active)| waiting(active).map(|outcome| (item, outcome)))
+            .collect();
+        for (item, outcome) in ended {
+            self.active.remove(&item);
+            self.end(item, outcome);
+        }
+    }
+
+    /// What had failed and waited in the queue for a slot stays failed, too.
+    fn end_what_will_not_be_tried_again(&mut self) {
+        if !self.is_stopping() || self.last_outcomes.is_empty() {
+            return;
+        }
+        let (tried, queue) = std::mem::take(&mut self.queue)
+            .into_iter()
+            .partition(|item| self.last_outcomes.contains_key(item));
+        self.queue = queue;
+        let tried: VecDeque<ItemIndex> = tried;
+        for item in tried {
+            if let Some(outcome) = self.last_outcomes.remove(&item) {
+                self.end(item, outcome);
+            }
+        }
+    }
+
+    fn leave_reservation(&mut self, item: ItemIndex) {
+        if let Some(Active::Reserving { slot, .. }) = self.active.remove(&item) {
+            self.slots.put_back(slot);
+            self.actions.push(Action::Withdraw { item });
+        }
+    }
+
+    fn begin_stop(&mut self, now: Duration) {
+        let grace = self.limits.grace;
+        for (&item, active) in &mut self.active {
+            if let Active::Running { stopping, .. } = active
+                && *stopping == Stopping::No
+            {
+                *stopping = Stopping::WithTheRun(StopSequence::begin(now, grace));
+                self.actions.push(Action::Signal {
+                    item,
+                    signal: StopSignal::Interrupt,
+                });
+            }
+        }
+    }
+
+    fn kill_all(&mut self, now: Duration) {
+        let grace = self.limits.grace;
+        for (&item, active) in &mut self.active {
+            if let Active::Running { stopping, .. } = active {
+                if stopping.sequence().is_none() {
+                    *stopping = Stopping::WithTheRun(StopSequence::begin(now, grace));
+                }
+                let signal = stopping.sequence().and_then(StopSequence::kill);
+                self.actions
+                    .extend(signal.map(|signal| Action::Signal { item, signal }));
+            }
+        }
+    }
+
+    fn signal_what_is_due(&mut self, now: Duration) {
+        for (&item, active) in &mut self.active {
+            if let Active::Running { stopping, .. } = active
+                && let Some(signal) = stopping.sequence().and_then(|stop| stop.due(now))
+            {
+                self.actions.push(Action::Signal { item, signal });
+            }
+        }
+    }
+
+    fn stop_what_is_late(&mut self, now: Duration) {
+        let (grace, idle_timeout) = (self.limits.grace, self.limits.idle_timeout);
+        for (&item, active) in &mut self.active {
+            let Active::Running {
+                late_at,
+                listen_at,
+                stopping: stopping @ Stopping::No,
+                ..
+            } = active
+            else {
+                continue;
+            };
+            if now >= *late_at {
+                *stopping = Stopping::Late(StopSequence::begin(now, grace));
+                self.actions.push(Action::Signal {
+                    item,
+                    signal: StopSignal::Interrupt,
+                });
+            } else if now >= *listen_at {
+                // Until the answer comes.
+                *listen_at = now.saturating_add(idle_timeout);
+                self.actions.push(Action::Listen { item });
+            }
+        }
+    }
+
+    fn queue_what_has_waited(&mut self, now: Duration) {
+        let ready: Vec<ItemIndex> = self
+            .active
+            .iter()
+            .filter(|(_, active)| matches!(active, Active::Waiting { until, .. } if now >= *until))
+            .map(|(&item, _)| item)
+            .collect();
+        for item in ready.into_iter().rev() {
+            self.active.remove(&item);
+            self.queue.push_front(item);
+        }
+    }
+
+    fn defer_what_waited_too_long(&mut self, now: Duration) {
+        let wait = self.limits.credential_wait;
+        let late: Vec<ItemIndex> = self
+            .active
+            .iter()
+            .filter(|(_, active)| {
+                matches!(active, Active::Reserving { since, .. } if now >= since.saturating_add(wait))
+            })
+            .map(|(&item, _)| item)
+            .collect();
+        for item in late {
+            self.leave_reservation(item);
+            self.end(item, Outcome::Deferred);
+        }
+    }
+
+    fn fill_slots(&mut self, now: Duration) {
+        if self.crowded_until.is_some_and(|until| now < until) {
+            return;
+        }
+        self.crowded_until = None;
+        while !self.is_stopping()
+            && !self.queue.is_empty()
+            && self.recording() <= self.unrecorded_max()
+            && self.holding_slots() < self.width
+        {
+            let Some(slot) = self.slots.take() else {
+                return;
+            };
+            if let Some(item) = self.queue.pop_front() {
+                self.active
+                    .insert(item, Active::Reserving { slot, since: now });
+                self.actions.push(Action::Reserve { item });
+            }
+        }
+    }
+
+    fn end(&mut self, item: ItemIndex, outcome: Outcome) {
+        let count = match outcome {
+            Outcome::Done => &mut self.tally.done,
+            Outcome::Failed | Outcome::TimedOut => &mut self.tally.failed,
+            Outcome::Interrupted => &mut self.tally.interrupted,
+            Outcome::Deferred => &mut self.tally.deferred,
+        };
+        *count += 1;
+        self.actions
+            .push(Action::Emit(Notice::Ended { item, outcome }));
+    }
+
+    fn holding_slots(&self) -> usize {
+        let holds =
+            |active: &&Active| matches!(active, Active::Reserving { .. } | Active::Running { .. });
+        self.active.values().filter(holds).count()
+    }
+
+    /// A slow disk holds up new items, so that little is lost if we die; in sequential mode each one is on disk before
+    /// the next begins.
+    const fn unrecorded_max(&self) -> usize {
+        match self.limits.discipline {
+            Discipline::Shared => 0,
+            Discipline::Isolated => self.limits.width,
+        }
+    }
+
+    /// Records that are not on disk yet.
+    fn recording(&self) -> usize {
+        self.active
+            .values()
+            .filter(|active| matches!(active, Active::Recording { .. }))
+            .count()
+    }
+
+    fn running(&self) -> usize {
+        self.active
+            .values()
+            .filter(|active| matches!(active, Active::Running { .. }))
+            .count()
+    }
+}
+
+const fn outcome_of(ending: &Ending, stopping: Stopping) -> Outcome {
+    match (ending, stopping) {
+        (_, Stopping::Told | Stopping::WithTheRun(_)) => Outcome::Interrupted,
+        (_, Stopping::Late(_)) => Outcome::TimedOut,
+        (Ending::Exited(0), Stopping::No) => Outcome::Done,
+        (
+            Ending::Exited(_) | Ending::Killed(_) | Ending::Unstartable(_) | Ending::Crowded(_),
+            Stopping::No,
+        ) => Outcome::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests;
