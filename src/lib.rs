@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod error;
 pub mod escape;
+pub mod items;
 pub mod schedule;
 pub mod suggest;
 pub mod surroundings;
