@@ -4,6 +4,7 @@ pub mod answer;
 pub mod error;
 pub mod escape;
 pub mod items;
+pub mod output;
 pub mod schedule;
 pub mod suggest;
 pub mod surroundings;

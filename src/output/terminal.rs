@@ -1,0 +1,154 @@
+//! The one place that writes to our stdout and stderr.
+//!
+//! Owns both descriptors and a thread that alone writes to them. Items' threads hand it blocks of whole lines with
+//! [`TerminalHandle::try_send`], which is bounded; the loop hands it what `orchestrate` itself has to say, which is
+//! not, as the number of items bounds it. None of these calls ever waits for the terminal: a reader that is stuck
+//! must not keep anyone from answering a signal. What is refused is not lost: the item's thread stops reading its
+//! child until there is room, so a slow reader slows the children down.
+//!
+//! A target that can no longer be written to (`| head`, a closed terminal) ends its display, not the work. A terminal
+//! that takes nothing for [`PATIENCE`] (Ctrl-S, a forgotten pager) is skipped until it takes again: item output is
+//! dropped, counted, and the count announced; what we say ourselves waits. A blocked pipe or file is never skipped.
+//!
+//! `queue.rs` is what both sides share, `writer.rs` the thread, `sink.rs` one descriptor, `status.rs` the status line.
+
+mod queue;
+mod sink;
+mod status;
+mod writer;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::eventfd::EventFd;
+
+use super::Target;
+use queue::Shared;
+use writer::Writer;
+
+/// How many bytes of blocks may wait for each target; a single larger block is taken when nothing else waits.
+pub const QUEUED_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long a terminal may take nothing before item output is skipped.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+const STACK_BYTES: usize = 128 * 1024;
+
+/// Where we write, and what stands there.
+#[derive(Debug)]
+pub struct Outputs {
+    /// A duplicate of descriptor 1.
+    pub stdout: OwnedFd,
+    /// A duplicate of descriptor 2.
+    pub stderr: OwnedFd,
+    /// Whether stdout is a terminal.
+    pub stdout_is_terminal: bool,
+    /// Whether stderr is a terminal; only then there is a status line.
+    pub stderr_is_terminal: bool,
+}
+
+/// The thread that writes. Dropped without [`Terminal::finish`], it is left to itself.
+#[derive(Debug)]
+pub struct Terminal {
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+}
+
+/// Through which everyone else has something written.
+#[derive(Debug, Clone)]
+pub struct TerminalHandle {
+    shared: Arc<Shared>,
+}
+
+/// There is no room for this block: here it is again.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Full(pub Vec<u8>);
+
+impl Terminal {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// What kept us from getting an eventfd or a thread.
+    pub fn start(outputs: Outputs) -> io::Result<(Self, TerminalHandle)> {
+        Self::start_with_patience(outputs, PATIENCE)
+    }
+
+    fn start_with_patience(
+        outputs: Outputs,
+        patience: Duration,
+    ) -> io::Result<(Self, TerminalHandle)> {
+        let shared = Arc::new(Shared::new()?);
+        let writer = Writer::new(Arc::clone(&shared), outputs, patience);
+        let thread = thread::Builder::new()
+            .name("terminal".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || writer.run())?;
+        let handle = TerminalHandle {
+            shared: Arc::clone(&shared),
+        };
+        Ok((Self { shared, thread }, handle))
+    }
+
+    /// Waits until all that was sent is written and the status line is gone, or until someone calls
+    /// [`TerminalHandle::abandon`]. A reader that is stuck keeps us here, so the caller must still be able to take
+    /// a signal meanwhile.
+    pub fn finish(self) {
+        self.shared.close();
+        if self.shared.wait_for_end() {
+            // A panic of the thread has been reported by the hook; there is nothing left to write.
+            let _ = self.thread.join();
+        }
+    }
+}
+
+impl TerminalHandle {
+    /// Has `block` (whole lines) written after everything sent to `target` before. Never waits.
+    ///
+    /// A block for a target that is closed or skipped is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] when [`QUEUED_BYTES_MAX`] would be exceeded; [`Self::wake_when_room`] says when to try again.
+    pub fn try_send(&self, target: Target, block: Vec<u8>) -> Result<(), Full> {
+        self.shared.try_send(target, block)
+    }
+
+    /// Has `waker` written to once, as soon as `target` has room again: at once if it has, and also when its display
+    /// has ended. Another thread may take the room first; then ask again.
+    pub fn wake_when_room(&self, target: Target, waker: Arc<EventFd>) {
+        self.shared.wake_when_room(target, waker);
+    }
+
+    /// Has something of our own written; a final line feed is added if it lacks one. Never waits, is never skipped.
+    ///
+    /// The text may hold colours, so whatever in it came from outside must have been escaped.
+    pub fn say(&self, target: Target, text: String) {
+        self.shared.say(target, text);
+    }
+
+    /// Sets the line that stands below all other output while stderr is a terminal, or takes it away. It is clipped
+    /// to the terminal's width, and what could control the terminal is shown escaped.
+    pub fn status(&self, line: Option<String>) {
+        self.shared.set_status(line);
+    }
+
+    /// Why `target` can no longer be written to, if so: `EPIPE` when the reader has gone.
+    #[must_use]
+    pub fn closed(&self, target: Target) -> Option<Errno> {
+        self.shared.closed(target)
+    }
+
+    /// Gives up what is not yet written: [`Terminal::finish`] returns at once. For a person who presses Ctrl-C again
+    /// while the reader is stuck.
+    pub fn abandon(&self) {
+        self.shared.abandon();
+    }
+}
+
+#[cfg(test)]
+mod tests;
