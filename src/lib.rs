@@ -6,5 +6,6 @@ pub mod escape;
 pub mod items;
 pub mod output;
 pub mod schedule;
+pub mod state;
 pub mod suggest;
 pub mod surroundings;

@@ -1,0 +1,541 @@
+//! `.orchestrate/`: what lies where, and who may touch it.
+//!
+//! `run.rs` prepares it once, before anything else of ours is written; a dry run only finds it. From then on the
+//! directories are held open ([`HeldDirectory`]) and their modes and owners are known to be right. Nothing here
+//! writes the journal, and nothing is ever deleted here.
+//!
+//! ```text
+//! .orchestrate/                        0700, with a .gitignore of its own
+//!   WORKFLOW/journal.jsonl  lock
+//!   runs/RUN-ID/run.json    logs/ITEM-ID.ATTEMPT.log
+//!   runs/latest ─► RUN-ID
+//! ```
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::held_directory::{Access, HeldDirectory, failed};
+use super::path_text::shown;
+use super::run_id::RunId;
+use super::run_record::RunRecord;
+use super::whole_file;
+use crate::error::{Error, Result};
+use crate::items::item::ItemId;
+
+/// The state directory's name.
+pub const STATE_DIRECTORY: &str = ".orchestrate";
+/// The journal's name in a workflow's directory.
+pub const JOURNAL: &str = "journal.jsonl";
+/// The lock's name in a workflow's directory.
+pub const LOCK: &str = "lock";
+/// The directory of all runs.
+const RUNS: &str = "runs";
+/// The link to the newest run.
+const LATEST: &str = "latest";
+/// A run's record.
+const RUN_RECORD: &str = "run.json";
+/// A run's raw output.
+const LOGS: &str = "logs";
+/// How often a run's name is drawn before we believe that something else is wrong.
+const RUN_ID_DRAWS_MAX: u32 = 16;
+
+/// `.orchestrate/`, held open.
+#[derive(Debug)]
+pub struct StateDirectory {
+    base: HeldDirectory,
+    directory: HeldDirectory,
+}
+
+impl StateDirectory {
+    /// Makes `.orchestrate/` in `base` if it is not there, and checks it in any case.
+    ///
+    /// # Errors
+    ///
+    /// Exit 2 when it is a symbolic link, belongs to somebody else or can be written by others; exit 74 when
+    /// it cannot be made or opened.
+    pub fn prepare(base: &Path) -> Result<Self> {
+        let base = HeldDirectory::open(base).map_err(|e| failed("open", base, &e))?;
+        let directory =
+            base.child(STATE_DIRECTORY)
+                .map_err(|error| match error.hint() {
+                    Some(_) => error,
+                    None => error
+                        .with_hint("make the directory writable, or choose another one with -C"),
+                })?;
+        if directory.open_file(".gitignore", Access::Read)?.is_none() {
+            whole_file::write_in(&directory, ".gitignore", b"*\n")
+                .map_err(|e| directory.failed("write", ".gitignore", &e))?;
+        }
+        Ok(Self { base, directory })
+    }
+
+    /// The `.orchestrate/` in `base`, checked, or nothing when it is not there. Never creates anything.
+    ///
+    /// # Errors
+    ///
+    /// As [`prepare`](Self::prepare).
+    pub fn find(base: &Path) -> Result<Option<Self>> {
+        let base = HeldDirectory::open(base).map_err(|e| failed("open", base, &e))?;
+        let directory = base.find_child(STATE_DIRECTORY)?;
+        Ok(directory.map(|directory| Self { base, directory }))
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The directory of the workflow `name`, made if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// Exit 2 for a name that no workflow may have; otherwise as [`prepare`](Self::prepare).
+    pub fn workflow(&self, name: &str) -> Result<WorkflowDirectory> {
+        check_workflow_name(name)?;
+        let directory = self.directory.child(name)?;
+        // A journal that is durable in a directory that is not would be lost with it. Whoever made these
+        // directories may have been killed before it could sync them, so it is the journal's absence that counts.
+        if directory.identity(JOURNAL)?.is_none() {
+            for parent in [&self.base, &self.directory] {
+                parent
+                    .sync()
+                    .map_err(|e| failed("sync", parent.path(), &e))?;
+            }
+        }
+        Ok(WorkflowDirectory::new(name, directory))
+    }
+
+    /// The directory of the workflow `name`, or nothing when it is not there. Never creates anything.
+    ///
+    /// # Errors
+    ///
+    /// As [`workflow`](Self::workflow).
+    pub fn find_workflow(&self, name: &str) -> Result<Option<WorkflowDirectory>> {
+        check_workflow_name(name)?;
+        let directory = self.directory.find_child(name)?;
+        Ok(directory.map(|directory| WorkflowDirectory::new(name, directory)))
+    }
+
+    /// Makes the directory of a new run that began at `started`, and draws its name.
+    ///
+    /// # Errors
+    ///
+    /// As [`prepare`](Self::prepare).
+    pub fn new_run(&self, started: Timestamp) -> Result<RunDirectory> {
+        let runs = self.directory.child(RUNS)?;
+        for _ in 0..RUN_ID_DRAWS_MAX {
+            let [high, low, ..] = whole_file::random_bits().to_be_bytes();
+            let id = RunId::new(started, u16::from_be_bytes([high, low]));
+            match runs.new_child(id.as_str()) {
+                Ok(directory) => return RunDirectory::new(id, directory, runs),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(runs.failed("make", id.as_str(), &error)),
+            }
+        }
+        let path = shown(runs.path());
+        Err(Error::state(format!(
+            "cannot find a free name for a run in `{path}`"
+        )))
+    }
+}
+
+/// A workflow's name is a directory beside `runs`, so it follows the rule for item ids.
+fn check_workflow_name(name: &str) -> Result<()> {
+    let refused = |why: String| Err(Error::usage(format!("workflow name {name:?}: {why}")));
+    if let Err(invalid) = ItemId::new(name) {
+        return refused(
+            invalid
+                .to_string()
+                .replace("an item id", "a workflow's name"),
+        );
+    }
+    // Whatever the case, for the sake of file systems that see no difference.
+    if name.eq_ignore_ascii_case(RUNS) {
+        return refused(format!("`{RUNS}` is the directory of all runs"));
+    }
+    Ok(())
+}
+
+/// `.orchestrate/WORKFLOW/`, held open.
+#[derive(Debug)]
+pub struct WorkflowDirectory {
+    workflow: String,
+    directory: HeldDirectory,
+}
+
+impl WorkflowDirectory {
+    fn new(workflow: &str, directory: HeldDirectory) -> Self {
+        Self {
+            workflow: workflow.to_owned(),
+            directory,
+        }
+    }
+
+    /// The workflow's name.
+    #[must_use]
+    pub fn workflow(&self) -> &str {
+        &self.workflow
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub const fn held(&self) -> &HeldDirectory {
+        &self.directory
+    }
+
+    /// The journal's path.
+    #[must_use]
+    pub fn journal_path(&self) -> PathBuf {
+        self.directory.join(JOURNAL)
+    }
+
+    /// The lock's path.
+    #[must_use]
+    pub fn lock_path(&self) -> PathBuf {
+        self.directory.join(LOCK)
+    }
+}
+
+/// `.orchestrate/runs/RUN-ID/`, held open.
+#[derive(Debug)]
+pub struct RunDirectory {
+    id: RunId,
+    runs: HeldDirectory,
+    directory: HeldDirectory,
+    logs: HeldDirectory,
+}
+
+impl RunDirectory {
+    fn new(id: RunId, directory: HeldDirectory, runs: HeldDirectory) -> Result<Self> {
+        let logs = directory.child(LOGS)?;
+        Ok(Self {
+            id,
+            runs,
+            directory,
+            logs,
+        })
+    }
+
+    /// The run's name.
+    #[must_use]
+    pub const fn id(&self) -> &RunId {
+        &self.id
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Where the raw output of one attempt lies.
+    #[must_use]
+    pub fn log_path(&self, item: &ItemId, attempt: u32) -> PathBuf {
+        self.logs.join(log_name(item, attempt))
+    }
+
+    /// The same, relative to `.orchestrate/`: what records hold, so that they stay true when the workspace moves.
+    #[must_use]
+    pub fn log_reference(&self, item: &ItemId, attempt: u32) -> String {
+        format!("{RUNS}/{}/{LOGS}/{}", self.id, log_name(item, attempt))
+    }
+
+    /// Makes the file for the raw output of one attempt; it must not be there yet.
+    ///
+    /// The file is made in the directory that was opened when the run began, whatever lies at its path now.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::AlreadyExists`], or why it could not be made.
+    pub fn create_log(&self, item: &ItemId, attempt: u32) -> io::Result<File> {
+        self.logs.create_new(log_name(item, attempt))
+    }
+
+    /// Writes `run.json` whole and makes it durable, the run's directory included.
+    ///
+    /// # Errors
+    ///
+    /// Exit 74 when it cannot be written.
+    pub fn write_record(&self, record: &RunRecord) -> Result<()> {
+        whole_file::write_in(&self.directory, RUN_RECORD, &record.to_json())
+            .and_then(|()| self.runs.sync())
+            .map_err(|e| self.directory.failed("write", RUN_RECORD, &e))
+    }
+
+    /// Makes `runs/latest` lead to this run, in one step. Not durable: it is a convenience.
+    ///
+    /// # Errors
+    ///
+    /// Exit 74 when it cannot be made.
+    pub fn publish_latest(&self) -> Result<()> {
+        let temporary = whole_file::temporary_name();
+        let linked = self.runs.link(self.id.as_str(), &temporary);
+        let published = linked.and_then(|()| {
+            self.runs.rename(&temporary, LATEST).inspect_err(|_| {
+                // The first error is the one that counts.
+                let _ = self.runs.remove(&temporary);
+            })
+        });
+        published.map_err(|e| self.runs.failed("write", LATEST, &e))
+    }
+}
+
+/// Different for every item and attempt: the last number is the attempt, whatever dots the id has.
+fn log_name(item: &ItemId, attempt: u32) -> String {
+    format!("{item}.{attempt}.log")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+    use crate::error::ExitStatus;
+
+    fn now() -> Timestamp {
+        "2026-11-23T00:14:48Z".parse().unwrap()
+    }
+
+    fn item(text: &str) -> ItemId {
+        ItemId::new(text).unwrap()
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn preparing_makes_a_private_directory_that_git_ignores() {
+        let base = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            let state = StateDirectory::prepare(base.path()).unwrap();
+            assert_eq!(state.path(), base.path().join(".orchestrate"));
+            assert_eq!(mode(state.path()), 0o700);
+            let ignore = state.path().join(".gitignore");
+            assert_eq!(fs::read(&ignore).unwrap(), b"*\n");
+            assert_eq!(mode(&ignore), 0o600);
+        }
+    }
+
+    #[test]
+    fn a_gitignore_that_somebody_edited_is_kept() {
+        let base = tempfile::tempdir().unwrap();
+        let state = StateDirectory::prepare(base.path()).unwrap();
+        fs::write(state.path().join(".gitignore"), "*\n!report.md\n").unwrap();
+        StateDirectory::prepare(base.path()).unwrap();
+        assert_eq!(
+            fs::read(state.path().join(".gitignore")).unwrap(),
+            b"*\n!report.md\n"
+        );
+    }
+
+    #[test]
+    fn finding_creates_nothing() {
+        let base = tempfile::tempdir().unwrap();
+        assert!(StateDirectory::find(base.path()).unwrap().is_none());
+        assert_eq!(fs::read_dir(base.path()).unwrap().count(), 0);
+        StateDirectory::prepare(base.path()).unwrap();
+        let state = StateDirectory::find(base.path()).unwrap().unwrap();
+        assert!(state.find_workflow("implement").unwrap().is_none());
+        assert_eq!(
+            fs::read_dir(state.path()).unwrap().count(),
+            1,
+            "the .gitignore"
+        );
+    }
+
+    #[test]
+    fn links_planted_at_our_paths_are_refused_and_their_targets_untouched() {
+        for name in [".", ".gitignore", "implement", "runs"] {
+            let base = tempfile::tempdir().unwrap();
+            let elsewhere = base.path().join("elsewhere");
+            fs::create_dir(&elsewhere).unwrap();
+            let planted = base.path().join(STATE_DIRECTORY).join(name);
+            let link = if name == "." {
+                base.path().join(STATE_DIRECTORY)
+            } else {
+                StateDirectory::prepare(base.path()).unwrap();
+                let _ = fs::remove_file(&planted);
+                planted
+            };
+            symlink(&elsewhere, &link).unwrap();
+            let error = StateDirectory::prepare(base.path())
+                .and_then(|state| state.workflow("implement").map(|_| state))
+                .and_then(|state| state.new_run(now()))
+                .unwrap_err();
+            assert_eq!(error.status(), ExitStatus::Usage, "{name}: {error}");
+            assert!(
+                error.to_string().contains("is a symbolic link"),
+                "{name}: {error}"
+            );
+            assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_is_refused_in_a_dry_run_too() {
+        let base = tempfile::tempdir().unwrap();
+        let state = StateDirectory::prepare(base.path()).unwrap();
+        fs::set_permissions(state.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        for error in [
+            StateDirectory::prepare(base.path()).unwrap_err(),
+            StateDirectory::find(base.path()).unwrap_err(),
+        ] {
+            assert_eq!(error.status(), ExitStatus::Usage);
+            assert!(error.hint().unwrap().contains("chmod go-w"));
+        }
+    }
+
+    #[test]
+    fn a_base_where_nothing_can_be_made_ends_with_74_and_a_remedy() {
+        // /proc takes no directories, not even from root.
+        let error = StateDirectory::prepare(Path::new("/proc/self")).unwrap_err();
+        assert_eq!(error.status(), ExitStatus::State);
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot make `/proc/self/.orchestrate`: "),
+            "{error}"
+        );
+        assert!(error.hint().unwrap().contains("-C"));
+        let error = StateDirectory::find(Path::new("/absent")).unwrap_err();
+        assert_eq!(error.status(), ExitStatus::State);
+    }
+
+    #[test]
+    fn a_workflow_has_a_directory_of_its_own() {
+        let base = tempfile::tempdir().unwrap();
+        let state = StateDirectory::prepare(base.path()).unwrap();
+        let workflow = state.workflow("implement").unwrap();
+        assert_eq!(workflow.workflow(), "implement");
+        assert_eq!(
+            workflow.journal_path(),
+            state.path().join("implement/journal.jsonl")
+        );
+        assert_eq!(workflow.lock_path(), state.path().join("implement/lock"));
+        assert_eq!(mode(workflow.held().path()), 0o700);
+        assert!(state.find_workflow("implement").unwrap().is_some());
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_no_workflows() {
+        let base = tempfile::tempdir().unwrap();
+        let state = StateDirectory::prepare(base.path()).unwrap();
+        for name in [
+            "",
+            ".",
+            "..",
+            "../x",
+            "a/b",
+            "/x",
+            "runs",
+            "RUNS",
+            ".gitignore",
+            "a\x1b",
+        ] {
+            for error in [
+                state.workflow(name).unwrap_err(),
+                state.find_workflow(name).unwrap_err(),
+            ] {
+                assert_eq!(error.status(), ExitStatus::Usage, "{name:?}");
+                assert!(!error.to_string().contains('\x1b'));
+            }
+        }
+        assert_eq!(
+            fs::read_dir(state.path()).unwrap().count(),
+            1,
+            "the .gitignore"
+        );
+    }
+
+    #[test]
+    fn runs_of_the_same_second_have_directories_of_their_own() {
+        let base = tempfile::tempdir().unwrap();
+        let state = StateDirectory::prepare(base.path()).unwrap();
+        let runs: Vec<_> = (0..20).map(|_| state.new_run(now()).unwrap()).collect();
+        for run in &runs {
+            assert!(run.id().as_str().starts_with("20261123T001448Z-"));
+            assert_eq!(
+                run.path(),
+                state.path().join("runs").join(run.id().as_str())
+            );
+            assert_eq!(mode(run.path()), 0o700);
+            assert_eq!(mode(&run.path().join("logs")), 0o700);
+        }
+        assert_eq!(fs::read_dir(state.path().join("runs")).unwrap().count(), 20);
+    }
+
+    #[test]
+    fn a_log_is_made_once_and_never_through_a_link() {
+        let base = tempfile::tempdir().unwrap();
+        let state = StateDirectory::prepare(base.path()).unwrap();
+        let run = state.new_run(now()).unwrap();
+        let path = run.log_path(&item("issue-42"), 1);
+        assert_eq!(path, run.path().join("logs/issue-42.1.log"));
+        assert_eq!(
+            state.path().join(run.log_reference(&item("issue-42"), 1)),
+            path
+        );
+        run.create_log(&item("issue-42"), 1).unwrap();
+        assert_eq!(mode(&path), 0o600);
+        let again = run.create_log(&item("issue-42"), 1).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+
+        let target = base.path().join("target");
+        symlink(&target, run.log_path(&item("issue-42"), 2)).unwrap();
+        assert!(run.create_log(&item("issue-42"), 2).is_err());
+        assert!(!target.exists());
+    }
+
+    #[test]
+    fn log_names_do_not_meet() {
+        assert_ne!(log_name(&item("a"), 11), log_name(&item("a.1"), 1));
+        assert_ne!(log_name(&item("a.1"), 1), log_name(&item("a"), 1));
+    }
+
+    #[test]
+    fn latest_leads_to_the_newest_run() {
+        let base = tempfile::tempdir().unwrap();
+        let state = StateDirectory::prepare(base.path()).unwrap();
+        let latest = state.path().join("runs/latest");
+        for _ in 0..2 {
+            let run = state.new_run(now()).unwrap();
+            run.publish_latest().unwrap();
+            assert_eq!(
+                fs::read_link(&latest).unwrap(),
+                Path::new(run.id().as_str())
+            );
+            assert_eq!(
+                fs::canonicalize(&latest).unwrap(),
+                fs::canonicalize(run.path()).unwrap()
+            );
+        }
+        assert_eq!(
+            fs::read_dir(state.path().join("runs")).unwrap().count(),
+            3,
+            "two runs and the link"
+        );
+    }
+
+    #[test]
+    fn a_directory_in_the_place_of_latest_is_left_alone() {
+        let base = tempfile::tempdir().unwrap();
+        let state = StateDirectory::prepare(base.path()).unwrap();
+        let run = state.new_run(now()).unwrap();
+        fs::create_dir(state.path().join("runs/latest")).unwrap();
+        assert_eq!(
+            run.publish_latest().unwrap_err().status(),
+            ExitStatus::State
+        );
+        assert_eq!(
+            fs::read_dir(state.path().join("runs")).unwrap().count(),
+            2,
+            "the run and the directory"
+        );
+    }
+}

@@ -1,0 +1,226 @@
+//! The thread that waits for the disk, so that the loop does not.
+//!
+//! `run.rs` starts it with the open journal and a function that brings news back into the loop. It is the only
+//! one that appends while the run lasts. An fsync may take half a minute; meanwhile the loop answers signals, and
+//! what is recorded meanwhile waits together and then shares one write and one fsync (group commit).
+//!
+//! The queue has no limit of its own, because [`JournalThread::record`] must never block and a record must never
+//! be dropped. The caller limits it to the number of worker slots: an item has to keep its slot until `done` came.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{Builder, JoinHandle};
+
+use super::history::RECORDS_PER_WRITE_MAX;
+use super::journal::Journal;
+use super::record::Record;
+use crate::error::{Error, Result};
+
+/// The journal with a thread of its own.
+///
+/// Dropped without [`finish`](JournalThread::finish), it still writes what waits, but nobody waits for it.
+#[derive(Debug)]
+pub struct JournalThread {
+    queue: Sender<Waiting>,
+    thread: JoinHandle<Result<()>>,
+}
+
+/// A record on its way to the disk, and the caller's name for it.
+#[derive(Debug)]
+struct Waiting {
+    token: u64,
+    record: Record,
+}
+
+impl JournalThread {
+    /// Starts the thread.
+    ///
+    /// `done` is called on that thread, once for every record and in the order in which they were recorded: with
+    /// `Ok` after its fsync came back, or with the reason why it may not be durable. It should hand the news on
+    /// and return; while it blocks, nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// Exit 74 when the system gives us no thread.
+    pub fn start(
+        journal: Journal,
+        done: impl Fn(u64, Result<()>) + Send + 'static,
+    ) -> Result<Self> {
+        let (queue, waiting) = channel();
+        let thread = Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || commit_all(journal, &waiting, done))
+            .map_err(|error| Error::state(format!("cannot start the journal's thread: {error}")))?;
+        Ok(Self { queue, thread })
+    }
+
+    /// Hands a record over; never blocks. `token` comes back in `done`.
+    ///
+    /// # Errors
+    ///
+    /// Exit 74 when the thread has ended because `done` panicked: `done` is not called for this record.
+    pub fn record(&self, token: u64, record: Record) -> Result<()> {
+        self.queue
+            .send(Waiting { token, record })
+            .map_err(|_| ended())
+    }
+
+    /// Waits until everything that was recorded is durable, `done` was called for it, and the thread has ended.
+    ///
+    /// # Errors
+    ///
+    /// Exit 74 with the reason when something is not durable; `done` has named it.
+    pub fn finish(self) -> Result<()> {
+        drop(self.queue);
+        self.thread.join().unwrap_or_else(|_| Err(ended()))
+    }
+}
+
+fn ended() -> Error {
+    Error::state("the journal's thread ended unexpectedly")
+}
+
+fn commit_all(
+    mut journal: Journal,
+    waiting: &Receiver<Waiting>,
+    done: impl Fn(u64, Result<()>),
+) -> Result<()> {
+    let mut result = Ok(());
+    while let Ok(first) = waiting.recv() {
+        let group = std::iter::once(first)
+            .chain(waiting.try_iter())
+            .take(RECORDS_PER_WRITE_MAX);
+        let (tokens, records): (Vec<_>, Vec<_>) = group.map(|w| (w.token, w.record)).unzip();
+        let appended = journal.append(&records);
+        for token in tokens {
+            done(token, appended.clone());
+        }
+        result = result.and(appended);
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::{Arc, Mutex};
+
+    use super::super::directory::{StateDirectory, WorkflowDirectory};
+    use super::super::journal;
+    use super::super::lock::WorkflowLock;
+    use super::super::record::Outcome;
+    use super::super::record::tests::sample;
+    use super::*;
+    use crate::error::ExitStatus;
+
+    fn workflow() -> (tempfile::TempDir, Arc<WorkflowDirectory>, Journal) {
+        let base = tempfile::tempdir().unwrap();
+        let directory = StateDirectory::prepare(base.path())
+            .unwrap()
+            .workflow("implement")
+            .unwrap();
+        let lock = WorkflowLock::acquire(&directory, std::process::id(), "now").unwrap();
+        let (journal, _) = Journal::open(&directory, &lock).unwrap();
+        (base, Arc::new(directory), journal)
+    }
+
+    fn record(number: u64) -> Record {
+        sample(&format!("item-{number}"), Outcome::Done, 1)
+    }
+
+    #[test]
+    fn done_is_said_in_order_and_only_of_what_is_in_the_journal() {
+        let (_base, directory, journal) = workflow();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let thread = JournalThread::start(journal, {
+            let (said, directory) = (Arc::clone(&said), Arc::clone(&directory));
+            move |token, result| {
+                result.unwrap();
+                assert!(
+                    journal::read(&directory)
+                        .unwrap()
+                        .last(&record(token).item)
+                        .is_some()
+                );
+                said.lock().unwrap().push(token);
+            }
+        })
+        .unwrap();
+        for token in 0..300 {
+            thread.record(token, record(token)).unwrap();
+        }
+        thread.finish().unwrap();
+        assert_eq!(*said.lock().unwrap(), (0..300).collect::<Vec<_>>());
+        assert_eq!(journal::read(&directory).unwrap().records(), 300);
+    }
+
+    #[test]
+    fn records_that_wait_together_become_durable_together() {
+        let (_base, directory, journal) = workflow();
+        let (first_said, wait_for_first) = channel();
+        let (go_on, wait_to_go_on) = channel();
+        let counts = Arc::new(Mutex::new(Vec::new()));
+        let thread = JournalThread::start(journal, {
+            let (counts, directory) = (Arc::clone(&counts), Arc::clone(&directory));
+            move |token, result| {
+                result.unwrap();
+                counts
+                    .lock()
+                    .unwrap()
+                    .push(journal::read(&directory).unwrap().records());
+                if token == 0 {
+                    first_said.send(()).unwrap();
+                    wait_to_go_on.recv().unwrap();
+                }
+            }
+        })
+        .unwrap();
+        thread.record(0, record(0)).unwrap();
+        wait_for_first.recv().unwrap();
+        for token in 1..=10 {
+            thread.record(token, record(token)).unwrap();
+        }
+        go_on.send(()).unwrap();
+        thread.finish().unwrap();
+        assert_eq!(*counts.lock().unwrap(), [&[1][..], &[11; 10]].concat());
+    }
+
+    #[test]
+    fn what_is_not_durable_is_named_with_the_reason() {
+        let (_base, directory, journal) = workflow();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let thread = JournalThread::start(journal, {
+            let (said, path) = (Arc::clone(&said), directory.journal_path());
+            move |token, result: Result<()>| {
+                said.lock()
+                    .unwrap()
+                    .push((token, result.err().map(|e| e.status())));
+                let _ = fs::remove_file(&path);
+            }
+        })
+        .unwrap();
+        let (all_said, state) = ([0, 1, 2], Some(ExitStatus::State));
+        for token in all_said {
+            thread.record(token, record(token)).unwrap();
+            while said.lock().unwrap().len() as u64 <= token {
+                std::thread::yield_now();
+            }
+        }
+        let error = thread.finish().unwrap_err();
+        assert!(
+            error.to_string().contains("removed during the run"),
+            "{error}"
+        );
+        assert_eq!(*said.lock().unwrap(), [(0, None), (1, state), (2, state)]);
+    }
+
+    #[test]
+    fn a_thread_that_died_is_noticed() {
+        let (_base, _directory, journal) = workflow();
+        let thread = JournalThread::start(journal, |_, _| panic!("expected by this test")).unwrap();
+        thread.record(0, record(0)).unwrap();
+        while thread.record(1, record(1)).is_ok() {
+            std::thread::yield_now();
+        }
+        assert_eq!(thread.finish().unwrap_err().status(), ExitStatus::State);
+    }
+}

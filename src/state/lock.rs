@@ -1,0 +1,399 @@
+//! The lock of one workflow: no two runs work on it at once, even when one of them was killed.
+//!
+//! `run.rs` takes it before it opens the journal (which asks for it as proof) and releases it last. It is a
+//! `flock`, by name: it belongs to the open file description, so every child that inherits the descriptor keeps
+//! it held. That is on purpose: when everything of ours is killed at once, the workflow stays locked until the
+//! last process of an item has ended.
+//!
+//! For the same reason, dropping a [`WorkflowLock`] only closes our descriptor, and only
+//! [`release`](WorkflowLock::release) unlocks for everybody: a panic must not hand the workflow to the next run
+//! while our children live. (`nix::fcntl::Flock` unlocks when dropped, and `std::fs::File::lock` does not promise
+//! to stay a `flock`.)
+//!
+//! The pid in the file is only ever displayed. It is not looked up and never signalled.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::directory::{LOCK, WorkflowDirectory};
+use super::held_directory::{Access, HeldDirectory, Identity};
+use super::path_text::{shell_quoted, shown};
+use crate::error::{Error, ExitStatus};
+
+/// The lock file holds one short line; more than this is not ours and not read.
+const HOLDER_BYTES_MAX: usize = 256;
+/// How often the lock file may be exchanged under us before we give up.
+const ATTEMPTS_MAX: u32 = 16;
+
+/// A held lock.
+#[derive(Debug)]
+pub struct WorkflowLock {
+    file: File,
+}
+
+/// Why the lock was not acquired.
+#[derive(Debug)]
+pub enum LockError {
+    /// Another run holds it, or a process that it left behind.
+    Held {
+        /// The workflow.
+        workflow: String,
+        /// The lock file.
+        path: PathBuf,
+        /// The holder's process id, for display only.
+        pid: Option<u32>,
+        /// When the holder began, in its own words: text from outside.
+        started: Option<String>,
+    },
+    /// The lock file could not be opened or locked.
+    Failed(Error),
+}
+
+impl fmt::Display for LockError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held {
+                workflow,
+                pid,
+                started,
+                ..
+            } => {
+                write!(formatter, "another run holds the workflow `{workflow}`")?;
+                if let Some(pid) = pid {
+                    write!(formatter, ": pid {pid}")?;
+                }
+                if let Some(started) = started {
+                    write!(formatter, ", started {}", started.escape_debug())?;
+                }
+                Ok(())
+            }
+            Self::Failed(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for LockError {}
+
+impl From<LockError> for Error {
+    fn from(error: LockError) -> Self {
+        let message = error.to_string();
+        match error {
+            LockError::Failed(error) => error,
+            LockError::Held { path, pid, .. } => {
+                let gone = pid.map_or_else(String::new, |pid| format!("; if pid {pid} is gone"));
+                Self::new(ExitStatus::WorkLeft, message).with_hint(format!(
+                    "wait until it ends{gone}, processes of its items are still alive: fuser -v {}",
+                    shell_quoted(&path)
+                ))
+            }
+        }
+    }
+}
+
+impl WorkflowLock {
+    /// Takes the lock, or says at once who holds it. `holder`, a process, and `started` are shown to those
+    /// who come later.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Held`] (exit 75), or why the lock file could not be used.
+    pub fn acquire(
+        directory: &WorkflowDirectory,
+        holder: u32,
+        started: &str,
+    ) -> Result<Self, LockError> {
+        let held = directory.held();
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(file) = open_lock_file(held).map_err(LockError::Failed)? else {
+                continue;
+            };
+            if let Some(file) = take(directory, file)? {
+                return Self::announced(directory, file, holder, started);
+            }
+        }
+        let path = shown(&directory.lock_path());
+        Err(LockError::Failed(Error::state(format!(
+            "`{path}` is being replaced again and again"
+        ))))
+    }
+
+    /// Takes over the lock that the process that started us holds, from an inherited descriptor.
+    ///
+    /// # Errors
+    ///
+    /// When the descriptor is not this workflow's lock file, or somebody else holds the lock.
+    pub fn inherited(
+        directory: &WorkflowDirectory,
+        descriptor: OwnedFd,
+    ) -> Result<Self, LockError> {
+        let file = File::from(descriptor);
+        if !is_at(directory.held(), &file).map_err(LockError::Failed)? {
+            let path = shown(&directory.lock_path());
+            let message = format!("the inherited descriptor is not the lock file `{path}`");
+            return Err(LockError::Failed(Error::state(message)));
+        }
+        // For the open file description that holds the lock already this changes nothing (flock(2)).
+        lock_now(directory, &file)?;
+        Ok(Self { file })
+    }
+
+    fn announced(
+        directory: &WorkflowDirectory,
+        file: File,
+        holder: u32,
+        started: &str,
+    ) -> Result<Self, LockError> {
+        let line = format!("{holder} {started}\n");
+        file.write_all_at(line.as_bytes(), 0)
+            .and_then(|()| file.set_len(line.len() as u64))
+            .map_err(|e| LockError::Failed(directory.held().failed("write", LOCK, &e)))?;
+        Ok(Self { file })
+    }
+
+    /// Unlocks the workflow for everybody, also when a child still has the descriptor.
+    pub fn release(self) {
+        // Who looks at a lock that is free must not read our name; neither failure changes what follows.
+        let _ = self.file.set_len(0);
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
+impl AsFd for WorkflowLock {
+    /// The descriptor that children inherit on purpose. It is close-on-exec until somebody arranges that.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Locks the file; nothing when somebody removed or replaced it between our opening and our locking it, for then
+/// what we hold guards nothing.
+fn take(directory: &WorkflowDirectory, file: File) -> Result<Option<File>, LockError> {
+    lock_now(directory, &file)?;
+    let guards = is_at(directory.held(), &file).map_err(LockError::Failed)?;
+    Ok(guards.then_some(file))
+}
+
+/// Nothing when somebody made or removed the file in the same moment.
+fn open_lock_file(directory: &HeldDirectory) -> crate::error::Result<Option<File>> {
+    if let Some(file) = directory.open_file(LOCK, Access::Update)? {
+        return Ok(Some(file));
+    }
+    match directory.create_new(LOCK) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(directory.failed("make", LOCK, &error)),
+    }
+}
+
+fn lock_now(directory: &WorkflowDirectory, file: &File) -> Result<(), LockError> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let (pid, started) = holder(file);
+            Err(LockError::Held {
+                workflow: directory.workflow().to_owned(),
+                path: directory.lock_path(),
+                pid,
+                started,
+            })
+        }
+        Err(errno) => Err(LockError::Failed(directory.held().failed(
+            "lock",
+            LOCK,
+            &errno.into(),
+        ))),
+    }
+}
+
+fn is_at(directory: &HeldDirectory, file: &File) -> crate::error::Result<bool> {
+    let metadata = file
+        .metadata()
+        .map_err(|e| directory.failed("examine", LOCK, &e))?;
+    Ok(directory.identity(LOCK)? == Some(Identity::from(&metadata)))
+}
+
+/// What the holder wrote, as far as it can be read: it may be writing just now.
+fn holder(file: &File) -> (Option<u32>, Option<String>) {
+    let mut buffer = [0; HOLDER_BYTES_MAX];
+    let length = file.read_at(&mut buffer, 0).unwrap_or(0);
+    let text = String::from_utf8_lossy(&buffer[..length]);
+    let Some((line, _)) = text.split_once('\n') else {
+        return (None, None);
+    };
+    let (pid, started) = line.split_once(' ').unwrap_or((line, ""));
+    (
+        pid.parse().ok(),
+        Some(started.to_owned()).filter(|s| !s.is_empty()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+    use crate::state::directory::StateDirectory;
+
+    const STARTED: &str = "2026-11-23T00:14:48Z";
+
+    fn workflow() -> (tempfile::TempDir, WorkflowDirectory) {
+        let base = tempfile::tempdir().unwrap();
+        let state = StateDirectory::prepare(base.path()).unwrap();
+        let directory = state.workflow("implement").unwrap();
+        (base, directory)
+    }
+
+    #[test]
+    fn the_second_run_is_told_who_holds_the_workflow() {
+        let (_base, directory) = workflow();
+        let lock = WorkflowLock::acquire(&directory, std::process::id(), STARTED).unwrap();
+        let mode = fs::metadata(directory.lock_path())
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o7777, 0o600);
+        for _ in 0..2 {
+            let error = Error::from(
+                WorkflowLock::acquire(&directory, std::process::id(), "later").unwrap_err(),
+            );
+            assert_eq!(error.status(), ExitStatus::WorkLeft);
+            let pid = std::process::id();
+            let expected =
+                format!("another run holds the workflow `implement`: pid {pid}, started {STARTED}");
+            assert_eq!(error.to_string(), expected);
+            let hint = error.hint().unwrap();
+            assert!(
+                hint.contains("wait until it ends") && hint.contains("fuser -v /"),
+                "{hint}"
+            );
+        }
+        drop(lock);
+        WorkflowLock::acquire(&directory, std::process::id(), STARTED).unwrap();
+    }
+
+    #[test]
+    fn workflows_do_not_lock_each_other() {
+        let base = tempfile::tempdir().unwrap();
+        let state = StateDirectory::prepare(base.path()).unwrap();
+        let one = state.workflow("requirements").unwrap();
+        let other = state.workflow("implement").unwrap();
+        let _lock = WorkflowLock::acquire(&one, std::process::id(), STARTED).unwrap();
+        WorkflowLock::acquire(&other, std::process::id(), STARTED).unwrap();
+    }
+
+    #[test]
+    fn a_child_that_inherited_the_descriptor_keeps_the_lock_after_a_drop_but_not_after_a_release() {
+        let (_base, directory) = workflow();
+        let lock = WorkflowLock::acquire(&directory, std::process::id(), STARTED).unwrap();
+        let child = lock.as_fd().try_clone_to_owned().unwrap();
+        drop(lock);
+        assert!(matches!(
+            WorkflowLock::acquire(&directory, std::process::id(), STARTED),
+            Err(LockError::Held { .. })
+        ));
+
+        WorkflowLock::inherited(&directory, child.try_clone().unwrap())
+            .unwrap()
+            .release();
+        let again = WorkflowLock::acquire(&directory, std::process::id(), STARTED).unwrap();
+        assert!(matches!(
+            WorkflowLock::inherited(&directory, child),
+            Err(LockError::Held { .. })
+        ));
+        again.release();
+        assert_eq!(fs::read(directory.lock_path()).unwrap(), b"");
+    }
+
+    #[test]
+    fn another_file_is_not_taken_for_the_inherited_lock() {
+        let (base, directory) = workflow();
+        WorkflowLock::acquire(&directory, std::process::id(), STARTED)
+            .unwrap()
+            .release();
+        let stranger = File::create(base.path().join("stranger")).unwrap();
+        assert!(matches!(
+            WorkflowLock::inherited(&directory, stranger.into()),
+            Err(LockError::Failed(_))
+        ));
+    }
+
+    #[test]
+    fn a_holder_that_cannot_be_read_is_still_a_holder() {
+        let (_base, directory) = workflow();
+        let lock = WorkflowLock::acquire(&directory, std::process::id(), "x").unwrap();
+        for (text, pid, started) in [
+            ("", None, None),
+            ("12", None, None),
+            ("12 \x1b[2J\n", Some(12), Some("\x1b[2J")),
+            ("12\nmore", Some(12), None),
+            ("\u{fffd}\n", None, None),
+            (&"9".repeat(4096), None, None),
+        ] {
+            fs::write(directory.lock_path(), text).unwrap();
+            let error = WorkflowLock::acquire(&directory, std::process::id(), "y").unwrap_err();
+            assert!(!error.to_string().contains('\x1b'));
+            let LockError::Held {
+                pid: found,
+                started: since,
+                ..
+            } = error
+            else {
+                panic!("{text:?}")
+            };
+            assert_eq!((found, since.as_deref()), (pid, started), "{text:?}");
+        }
+        drop(lock);
+    }
+
+    #[test]
+    fn a_lock_file_that_was_removed_or_replaced_guards_nothing() {
+        let (_base, directory) = workflow();
+        let open = || open_lock_file(directory.held()).unwrap().unwrap();
+        let removed = open();
+        fs::remove_file(directory.lock_path()).unwrap();
+        assert!(take(&directory, removed).unwrap().is_none());
+        let replaced = open();
+        fs::remove_file(directory.lock_path()).unwrap();
+        drop(open());
+        assert!(take(&directory, replaced).unwrap().is_none());
+        assert!(take(&directory, open()).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_link_planted_at_the_lock_is_refused_and_its_target_untouched() {
+        let (base, directory) = workflow();
+        let target = base.path().join("target");
+        fs::write(&target, "untouched").unwrap();
+        symlink(&target, directory.lock_path()).unwrap();
+        let error = Error::from(
+            WorkflowLock::acquire(&directory, std::process::id(), STARTED).unwrap_err(),
+        );
+        assert_eq!(error.status(), ExitStatus::Usage);
+        assert_eq!(fs::read(&target).unwrap(), b"untouched");
+    }
+
+    #[test]
+    fn of_many_that_try_at_once_exactly_one_gets_it() {
+        let (_base, directory) = workflow();
+        let start = std::sync::Barrier::new(20);
+        let taken: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..20)
+                .map(|_| {
+                    scope.spawn(|| {
+                        start.wait();
+                        WorkflowLock::acquire(&directory, std::process::id(), STARTED)
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        assert_eq!(taken.iter().filter(|lock| lock.is_ok()).count(), 1);
+    }
+}

@@ -1,0 +1,243 @@
+//! `run.json`: what one run was, for people and for later commands.
+//!
+//! Pure. `run.rs` fills it in and has it written whole at the start and at the end; nothing ever decides by it,
+//! the journal does. It holds templates and labels, never an environment or a credential.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::record::Outcome;
+use crate::error::{Error, ExitStatus, Result};
+
+/// The format's name.
+pub const FORMAT: &str = "orchestrate-run";
+/// The version that we write, and the only one that we read.
+pub const VERSION: u64 = 1;
+
+/// What one run was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The run's name.
+    pub run: String,
+    /// The workflow.
+    pub workflow: String,
+    /// The version of `orchestrate` that ran.
+    pub orchestrate_version: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended; nothing while it runs, and when it was killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
+    /// How many items at once; nothing when sequential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel: Option<u32>,
+    /// The per-item command as it was configured, placeholders and all.
+    pub command: Vec<String>,
+    /// The labels of the credential pool.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<String>,
+    /// The exit status; nothing while it runs, when it was killed, and when it died by a signal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_status: Option<u8>,
+    /// The items of the run, in order.
+    pub items: Vec<RunItem>,
+}
+
+/// One item of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunItem {
+    /// The item's id.
+    pub id: String,
+    /// Its title: text from outside, as it came.
+    pub title: String,
+    /// How far it got in this run.
+    pub state: ItemState,
+    /// How its last attempt in this run ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// Its attempts in this run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<RunAttempt>,
+}
+
+/// How far an item got in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ItemState {
+    /// It was not started.
+    Pending,
+    /// It was not to be started: done before, or not ready.
+    Skipped,
+    /// It is running, or was when the run was killed.
+    Running,
+    /// It ran, and will not be started again in this run.
+    Ended,
+}
+
+/// One attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunAttempt {
+    /// Counted from 1, over all runs.
+    pub attempt: u32,
+    /// When it began.
+    pub started: Timestamp,
+    /// How long it took, in milliseconds; nothing while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    /// How the process ended, for people: `exit 1`, `SIGKILL`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<String>,
+    /// The label of its credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+    /// Its raw output, relative to `.orchestrate/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+}
+
+impl RunRecord {
+    /// The content of `run.json`.
+    #[must_use]
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "every member of a run has a form in JSON"
+    )]
+    pub fn to_json(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            format: &'a str,
+            version: u64,
+            #[serde(flatten)]
+            record: &'a RunRecord,
+        }
+        let document = Document {
+            format: FORMAT,
+            version: VERSION,
+            record: self,
+        };
+        let mut json = serde_json::to_vec_pretty(&document)
+            .expect("a run has no member that JSON cannot hold");
+        json.push(b'\n');
+        json
+    }
+
+    /// Reads the content of a `run.json`; members that are not known are ignored.
+    ///
+    /// # Errors
+    ///
+    /// Exit 65 when it is not one, or of another version.
+    pub fn from_json(json: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Kind {
+            format: String,
+            version: u64,
+        }
+        let damaged = |message: String| Error::new(ExitStatus::Damaged, message);
+        let unreadable = |error: serde_json::Error| {
+            let why = error.to_string();
+            damaged(format!(
+                "the record of a run cannot be read: {}",
+                why.escape_debug()
+            ))
+        };
+        let kind: Kind = serde_json::from_slice(json).map_err(unreadable)?;
+        if kind.format != FORMAT {
+            return Err(damaged(format!(
+                "this is {:?}, not the record of a run",
+                kind.format
+            )));
+        }
+        if kind.version != VERSION {
+            return Err(damaged(format!(
+                "the record of a run is of version {}, and this orchestrate reads version {VERSION}",
+                kind.version
+            )));
+        }
+        serde_json::from_slice(json).map_err(unreadable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> RunRecord {
+        RunRecord {
+            run: "20261123T001448Z-4f2a".to_owned(),
+            workflow: "implement".to_owned(),
+            orchestrate_version: "0.1.0".to_owned(),
+            started: "2026-11-23T00:14:48Z".parse().unwrap(),
+            ended: Some("2026-11-23T01:00:00.5Z".parse().unwrap()),
+            parallel: Some(4),
+            command: vec!["./implement.sh".to_owned(), "{number}".to_owned()],
+            credentials: vec!["team-a".to_owned()],
+            exit_status: Some(1),
+            items: vec![
+                RunItem {
+                    id: "LLD-042".to_owned(),
+                    title: "\u{1b}[31m \"quoted\"".to_owned(),
+                    state: ItemState::Ended,
+                    outcome: Some(Outcome::TimedOut),
+                    attempts: vec![RunAttempt {
+                        attempt: 3,
+                        started: "2026-11-23T00:14:49Z".parse().unwrap(),
+                        duration_ms: Some(7_200_000),
+                        exit: Some("SIGKILL".to_owned()),
+                        credential: Some("team-a".to_owned()),
+                        log: Some("runs/20261123T001448Z-4f2a/logs/LLD-042.3.log".to_owned()),
+                    }],
+                },
+                RunItem {
+                    id: "LLD-043".to_owned(),
+                    title: String::new(),
+                    state: ItemState::Skipped,
+                    outcome: None,
+                    attempts: Vec::new(),
+                },
+            ],
+        }
+    }
+
+    #[test]
+    fn a_run_comes_back_as_it_was() {
+        let sequential = RunRecord {
+            ended: None,
+            parallel: None,
+            credentials: Vec::new(),
+            exit_status: None,
+            ..sample()
+        };
+        for run in [sample(), sequential] {
+            let json = run.to_json();
+            assert!(
+                !json.contains(&0x1b),
+                "a title's escape sequence is not raw in the file"
+            );
+            assert_eq!(RunRecord::from_json(&json), Ok(run));
+        }
+    }
+
+    #[test]
+    fn the_form_is_fixed() {
+        insta::assert_snapshot!(String::from_utf8(sample().to_json()).unwrap());
+    }
+
+    #[test]
+    fn members_of_a_later_release_are_ignored_and_other_versions_refused() {
+        let text = String::from_utf8(sample().to_json()).unwrap();
+        let more = text.replacen("\"workflow\"", "\"host\": \"x\", \"workflow\"", 1);
+        assert_eq!(RunRecord::from_json(more.as_bytes()), Ok(sample()));
+        let later = text.replacen("\"version\": 1", "\"version\": 2", 1);
+        let error = RunRecord::from_json(later.as_bytes()).unwrap_err();
+        assert_eq!(error.status(), ExitStatus::Damaged);
+        assert!(error.to_string().contains("version 2") && error.to_string().contains("version 1"));
+        assert!(RunRecord::from_json(b"{}").is_err());
+        for hostile in [
+            r#"{"format":"\u001b","version":1}"#,
+            &text.replace("timed-out", "\\u001b"),
+        ] {
+            let error = RunRecord::from_json(hostile.as_bytes()).unwrap_err();
+            assert!(!error.to_string().contains('\u{1b}'));
+        }
+    }
+}

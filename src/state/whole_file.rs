@@ -1,0 +1,131 @@
+//! Writes a file whole: who reads it, now or after a power cut, finds the old content or the new, never a mixture.
+//!
+//! `run.json`, reports and the journal's first line are written so: a temporary file in the same directory,
+//! fsync, rename, fsync of the directory. Without the first fsync the name could reach the disk before the
+//! content; without the second, the content before the name.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::held_directory::HeldDirectory;
+
+/// Writes `content` to the file `name` in `directory`, for the owner only, and makes it durable.
+///
+/// # Errors
+///
+/// Why it could not be written; what was there before is still there, unless the last fsync failed.
+pub fn write_in(
+    directory: &HeldDirectory,
+    name: impl AsRef<Path>,
+    content: &[u8],
+) -> io::Result<()> {
+    let name = name.as_ref();
+    let temporary = temporary_name();
+    let written = write_and_rename(directory, &temporary, name, content);
+    if written.is_err() {
+        // The first error is the one that counts; a temporary file that stays behind does no harm.
+        let _ = directory.remove(&temporary);
+    }
+    written?;
+    directory.sync()
+}
+
+/// As [`write_in`], for a path whose directory is the user's own: links to that directory are followed.
+///
+/// # Errors
+///
+/// As [`write_in`]; and when `path` ends in no file name.
+pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    write_in(&HeldDirectory::open(parent)?, name, content)
+}
+
+fn write_and_rename(
+    directory: &HeldDirectory,
+    temporary: &Path,
+    name: &Path,
+    content: &[u8],
+) -> io::Result<()> {
+    let mut file = directory.create_new(temporary)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    directory.rename(temporary, name)
+}
+
+/// A file name that nobody uses: hidden, and different every time.
+pub(super) fn temporary_name() -> PathBuf {
+    PathBuf::from(format!(".{:016x}.tmp", random_bits()))
+}
+
+/// Bits that differ between calls, threads and processes: std's hash keys come from the system's random source.
+///
+/// Good for names that must not meet by chance; never for secrets.
+pub(super) fn random_bits() -> u64 {
+    RandomState::new().hash_one(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn names(path: &Path) -> Vec<String> {
+        let entries = fs::read_dir(path).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn new_content_replaces_the_old_and_leaves_nothing_beside_it() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("run.json");
+        write(&path, b"first, and longer").unwrap();
+        write(&path, b"second").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+            0o600
+        );
+        assert_eq!(names(place.path()), ["run.json"]);
+    }
+
+    #[test]
+    fn a_planted_link_is_replaced_and_its_target_untouched() {
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join("target"), "untouched").unwrap();
+        symlink("target", place.path().join("run.json")).unwrap();
+        write(&place.path().join("run.json"), b"new").unwrap();
+        assert_eq!(fs::read(place.path().join("target")).unwrap(), b"untouched");
+        assert!(
+            fs::symlink_metadata(place.path().join("run.json"))
+                .unwrap()
+                .is_file()
+        );
+    }
+
+    #[test]
+    fn a_failed_write_leaves_what_was_there() {
+        let place = tempfile::tempdir().unwrap();
+        fs::create_dir(place.path().join("run.json")).unwrap();
+        assert!(write(&place.path().join("run.json"), b"x").is_err());
+        assert_eq!(names(place.path()), ["run.json"]);
+        assert!(write(&place.path().join(".."), b"x").is_err());
+        assert!(write(&place.path().join("absent/x"), b"x").is_err());
+    }
+
+    #[test]
+    fn temporary_names_do_not_meet() {
+        let names: std::collections::HashSet<_> = (0..1000).map(|_| temporary_name()).collect();
+        assert_eq!(names.len(), 1000);
+    }
+}
