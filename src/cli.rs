@@ -1,0 +1,92 @@
+//! What was typed. What it means is decided in [`crate::config::resolve`].
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::options::Options;
+
+const EXAMPLES: &str = "\
+Examples:
+  orchestrate --parallel 6 requirements        all open issues that still need an LLD, six at a time
+  orchestrate --dry-run implement              which approved LLDs would be implemented?
+  orchestrate implement 42 57 100-120          only these, one after the other
+  orchestrate --parallel 4 run --items-from urls.txt -- ./fetch.sh {item}
+
+Every option may also come from the environment (ORCHESTRATE_PARALLEL for --parallel) and from
+orchestrate.toml (parallel = 4); the command line wins, then the environment, then the file.
+
+Exit status: 0 all done, 1 an item failed, 2 wrong usage, 65 damaged journal, 69 no item source,
+74 state not writable, 75 work is left; from the second Ctrl-C on it dies by the signal.";
+
+/// Run a slow per-item command over a batch of items: many at once, each in a child process of its own,
+/// each with a credential of its own.
+#[derive(Parser, Debug)]
+#[command(
+    name = "orchestrate",
+    version,
+    after_help = EXAMPLES,
+    args_override_self = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true,
+    override_usage = "orchestrate [OPTIONS] <WORKFLOW> [ITEM]... [-- ARG...]\n       \
+                      orchestrate [OPTIONS] run --items-from FILE [ITEM]... -- COMMAND..."
+)]
+pub struct Cli {
+    /// Options, which may stand before or after the workflow.
+    #[command(flatten)]
+    pub options: Options,
+
+    /// Look here instead of in the current directory
+    #[arg(short = 'C', long, global = true, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+
+    /// The configuration file [default: the nearest orchestrate.toml upwards]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// `requirements`, `implement`, or a workflow of orchestrate.toml
+    #[arg(required = true)]
+    pub workflow: Option<String>,
+
+    /// Only these items: a number (42), a range (100-120) or an id (issue-42)
+    #[arg(value_name = "ITEM")]
+    pub items: Vec<String>,
+
+    /// Appended to the per-item command
+    #[arg(last = true, value_name = "ARG")]
+    pub arguments: Vec<OsString>,
+
+    /// A subcommand in place of a workflow.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What may stand in place of a workflow.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run an ad-hoc command over a list of items
+    Run(AdHoc),
+}
+
+/// An ad-hoc workflow.
+#[derive(clap::Args, Debug)]
+#[command(override_usage = "orchestrate [OPTIONS] run --items-from FILE [ITEM]... -- COMMAND...")]
+pub struct AdHoc {
+    /// The list: one item a line, or one JSON object a line; `-` is stdin
+    #[arg(long, value_name = "FILE")]
+    pub items_from: PathBuf,
+
+    /// Remember finished items under this name [default: one that follows from the command]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// Only these items
+    #[arg(value_name = "ITEM")]
+    pub items: Vec<String>,
+
+    /// The command; `{item}` and other placeholders are replaced, and without any the item is appended
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}

@@ -1,0 +1,571 @@
+//! `orchestrate.toml`, read strictly: what is not known here is an error with its line and the nearest known name.
+//!
+//! The file may come from a cloned repository and is not trusted: it is bounded in size, and nothing in it is
+//! run by reading it.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::options::Options;
+use super::table::{Source, Table, plain};
+use crate::error::{Error, Result};
+use crate::items::documents::DocumentQuery;
+use crate::items::github::IssueQuery;
+use crate::schedule::retry::ExitCodes;
+use crate::suggest;
+
+/// A configuration file may have this many bytes.
+pub const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Where a workflow's items come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemSource {
+    /// GitHub issues.
+    Github(IssueQuery),
+    /// Markdown documents.
+    Documents(DocumentQuery),
+    /// Files that match a pattern.
+    Files(String),
+    /// A list in a file, or on stdin for `-`.
+    List(PathBuf),
+    /// A command whose stdout is a list.
+    Command(Vec<String>),
+}
+
+/// Where the keys of a pool come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// A variable with keys separated by commas, white space or newlines.
+    Variable(String),
+    /// A file with `label = key` lines, relative to the workspace root.
+    File(PathBuf),
+    /// A command that prints keys.
+    Command(Vec<String>),
+}
+
+/// A `[credentials]` table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialTable {
+    /// Sources, whose keys add up.
+    pub pool: Vec<KeySource>,
+    /// The variables under which a child gets its key.
+    pub inject: Vec<String>,
+    /// How many items may hold one key at once.
+    pub slots: usize,
+}
+
+impl CredentialTable {
+    /// The variables that hold the whole pool.
+    pub fn pool_variables(&self) -> impl Iterator<Item = String> + '_ {
+        self.pool.iter().filter_map(|source| match source {
+            KeySource::Variable(name) => Some(name.clone()),
+            KeySource::File(_) | KeySource::Command(_) => None,
+        })
+    }
+}
+
+/// A `[workflow.NAME]` table: what it says, and nothing filled in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorkflowTable {
+    /// The per-item command.
+    pub command: Option<Vec<String>>,
+    /// Where items come from.
+    pub items: Option<ItemSource>,
+    /// Files that say that an item is done.
+    pub done: Option<Vec<String>>,
+    /// Where an item's result goes.
+    pub output: Option<String>,
+    /// Variables of every child.
+    pub env: Option<BTreeMap<String, String>>,
+    /// Variables of children in parallel mode only.
+    pub parallel_env: Option<BTreeMap<String, String>>,
+    /// Credentials of this workflow alone.
+    pub credentials: Option<CredentialTable>,
+    /// Exit codes with a meaning of their own.
+    pub exit_codes: Option<ExitCodes>,
+    /// Options of this workflow.
+    pub options: Options,
+}
+
+/// What a whole file says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConfigFile {
+    /// Options for all workflows.
+    pub options: Options,
+    /// The cap on `--parallel`.
+    pub max_parallel: Option<usize>,
+    /// The workflows by name.
+    pub workflows: BTreeMap<String, WorkflowTable>,
+    /// Credentials for all workflows.
+    pub credentials: Option<CredentialTable>,
+}
+
+impl ConfigFile {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// A usage error that names the path, and the line where there is one.
+    pub fn read(path: &Path) -> Result<Self> {
+        let unreadable =
+            |why: &dyn std::fmt::Display| Error::usage(format!("{}: {why}", path.display()));
+        let file = std::fs::File::open(path).map_err(|error| unreadable(&error))?;
+        // It is read twice, by the guard and by the run.
+        let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+        if !is_file {
+            return Err(unreadable(&"a configuration is an ordinary file"));
+        }
+        let mut text = String::new();
+        let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
+        let bytes = read.map_err(|error| unreadable(&error))?;
+        if bytes as u64 > FILE_BYTES_MAX {
+            return Err(unreadable(&"a configuration file may have at most 1 MiB"));
+        }
+        Self::parse(path, text.strip_prefix('\u{feff}').unwrap_or(&text))
+    }
+
+    /// Reads `text`, which stands in the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// A usage error that names the path and the line.
+    pub fn parse(path: &Path, text: &str) -> Result<Self> {
+        let source = Source { path, text };
+        let parsed = DeTable::parse(text).map_err(|error| {
+            source.error(error.span().map_or(0, |span| span.start), error.message())
+        })?;
+        let top = Table::top(source, parsed.get_ref());
+        only_knows_options_and(&top, &["max-parallel", "workflow", "credentials"])?;
+        let mut workflows = BTreeMap::new();
+        if let Some(tables) = top.table("workflow", "[workflow]")? {
+            for (name, _, value) in tables.entries() {
+                let title = format!("[workflow.{}]", name.escape_debug());
+                let table = Table::of(source, &title, value)?;
+                workflows.insert(name.to_owned(), workflow(&table)?);
+            }
+        }
+        Ok(Self {
+            options: options(&top)?,
+            max_parallel: top.whole("max-parallel", 1)?,
+            workflows,
+            credentials: credentials(&top)?,
+        })
+    }
+}
+
+fn only_knows_options_and(table: &Table<'_>, keys: &[&str]) -> Result<()> {
+    let options: Vec<String> = Options::names().collect();
+    let known: Vec<&str> = keys
+        .iter()
+        .copied()
+        .chain(options.iter().map(String::as_str))
+        .collect();
+    table.only_knows(&known)
+}
+
+fn options(table: &Table<'_>) -> Result<Options> {
+    let mut options = Options::default();
+    for (key, _, value) in table.entries().filter(|(key, ..)| Options::is_name(key)) {
+        let text = plain(value.get_ref())
+            .ok_or_else(|| table.error(key, &format!("`{key}` is a plain value")))?;
+        options
+            .set(key, &text)
+            .map_err(|why| table.error(key, &format!("`{key}`: {why}")))?;
+    }
+    Ok(options)
+}
+
+const WORKFLOW_KEYS: &[&str] = &[
+    "command",
+    "items",
+    "done",
+    "output",
+    "env",
+    "parallel-env",
+    "credentials",
+    "exit-codes",
+];
+
+fn workflow(table: &Table<'_>) -> Result<WorkflowTable> {
+    only_knows_options_and(table, WORKFLOW_KEYS)?;
+    let command = table.texts("command")?;
+    if command.as_ref().is_some_and(Vec::is_empty) {
+        return Err(table.error("command", "`command` is empty"));
+    }
+    Ok(WorkflowTable {
+        command,
+        items: table
+            .table("items", "`items`")?
+            .map(|items| item_source(&items))
+            .transpose()?,
+        done: table.text_or_texts("done")?,
+        output: table.text("output")?,
+        env: variables(table, "env")?,
+        parallel_env: variables(table, "parallel-env")?,
+        credentials: credentials(table)?,
+        exit_codes: exit_codes(table)?,
+        options: options(table)?,
+    })
+}
+
+fn variables(table: &Table<'_>, key: &str) -> Result<Option<BTreeMap<String, String>>> {
+    let name = format!("`{key}`");
+    let Some(variables) = table.table(key, &name)? else {
+        return Ok(None);
+    };
+    let mut read = BTreeMap::new();
+    for (variable, ..) in variables.entries() {
+        if variable.is_empty() || variable.contains(['=', '\0']) {
+            let message = format!("{variable:?} is no name of a variable");
+            return Err(variables.error(variable, &message));
+        }
+        read.extend(
+            variables
+                .text(variable)?
+                .map(|value| (variable.to_owned(), value)),
+        );
+    }
+    Ok(Some(read))
+}
+
+fn exit_codes(table: &Table<'_>) -> Result<Option<ExitCodes>> {
+    let Some(codes) = table.table("exit-codes", "`exit-codes`")? else {
+        return Ok(None);
+    };
+    codes.only_knows(&["never-retry", "retry-later"])?;
+    let codes = ExitCodes {
+        never_retry: codes.exit_codes("never-retry")?,
+        retry_later: codes.exit_codes("retry-later")?,
+    };
+    if let Some(both) = codes
+        .never_retry
+        .iter()
+        .find(|code| codes.retry_later.contains(code))
+    {
+        let message = format!("exit code {both} is both in `never-retry` and in `retry-later`");
+        return Err(table.error("exit-codes", &message));
+    }
+    Ok(Some(codes))
+}
+
+const SOURCES: &[&str] = &["github", "documents", "files", "list", "command"];
+
+fn item_source(items: &Table<'_>) -> Result<ItemSource> {
+    items.only_knows(SOURCES)?;
+    let mut given = items.entries().map(|(key, ..)| key);
+    let (Some(kind), None) = (given.next(), given.next()) else {
+        let message = format!("`items` names one source: {}", SOURCES.join(", "));
+        return Err(items.error("", &message));
+    };
+    match kind {
+        "github" => github(items),
+        "documents" => documents(items),
+        "files" => Ok(ItemSource::Files(items.text(kind)?.unwrap_or_default())),
+        "list" => Ok(ItemSource::List(
+            items.text(kind)?.unwrap_or_default().into(),
+        )),
+        _ => match items.texts(kind)?.unwrap_or_default() {
+            command if command.is_empty() => Err(items.error(kind, "`command` is empty")),
+            command => Ok(ItemSource::Command(command)),
+        },
+    }
+}
+
+fn github(items: &Table<'_>) -> Result<ItemSource> {
+    let Some(table) = items.table("github", "`github`")? else {
+        unreachable!("asked for")
+    };
+    table.only_knows(&["repo", "state", "labels", "exclude-labels"])?;
+    let state = table.text("state")?.unwrap_or_else(|| "open".to_owned());
+    Ok(ItemSource::Github(IssueQuery {
+        repo: table.text("repo")?,
+        state: state
+            .parse()
+            .map_err(|why| table.error("state", &format!("`state`: {why}")))?,
+        labels: table.texts("labels")?.unwrap_or_default(),
+        exclude_labels: table.texts("exclude-labels")?.unwrap_or_default(),
+    }))
+}
+
+fn documents(items: &Table<'_>) -> Result<ItemSource> {
+    let Some(table) = items.table("documents", "`documents`")? else {
+        unreachable!("asked for")
+    };
+    table.only_knows(&["glob", "status"])?;
+    let glob = table
+        .text("glob")?
+        .ok_or_else(|| table.error("", "`glob` is missing"))?;
+    Ok(ItemSource::Documents(DocumentQuery {
+        glob,
+        status: table.text("status")?,
+    }))
+}
+
+fn credentials(parent: &Table<'_>) -> Result<Option<CredentialTable>> {
+    let Some(table) = parent.table("credentials", "[credentials]")? else {
+        return Ok(None);
+    };
+    table.only_knows(&["pool", "inject", "slots"])?;
+    let pool = match table.value("pool") {
+        None => {
+            let hint = "for example: pool = { env = \"API_KEYS\" }";
+            return Err(table.error("", "`pool` is missing").with_hint(hint));
+        }
+        Some(value) => pool(&table, value)?,
+    };
+    let inject = table.text_or_texts("inject")?.unwrap_or_default();
+    if inject.is_empty()
+        || inject
+            .iter()
+            .any(|name| name.is_empty() || name.contains(['=', '\0']))
+    {
+        let hint = "the variable under which a child gets its key: inject = \"API_KEY\"";
+        return Err(table
+            .error("inject", "`inject` names a variable")
+            .with_hint(hint));
+    }
+    Ok(Some(CredentialTable {
+        pool,
+        inject,
+        slots: table.whole("slots", 1)?.unwrap_or(1),
+    }))
+}
+
+fn pool(table: &Table<'_>, value: &Spanned<DeValue<'_>>) -> Result<Vec<KeySource>> {
+    let tables: Vec<&Spanned<DeValue<'_>>> = match value.get_ref() {
+        DeValue::Array(several) if !several.is_empty() => several.iter().collect(),
+        _ => vec![value],
+    };
+    tables
+        .into_iter()
+        .map(|one| key_source(table, one))
+        .collect()
+}
+
+fn key_source(credentials: &Table<'_>, value: &Spanned<DeValue<'_>>) -> Result<KeySource> {
+    const KINDS: &[&str] = &["env", "file", "command"];
+    let usage =
+        "`pool` is { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\", …] }";
+    let DeValue::Table(entries) = value.get_ref() else {
+        return Err(credentials.error("pool", usage));
+    };
+    let mut entries = entries.iter();
+    let (Some((kind, source)), None) = (entries.next(), entries.next()) else {
+        return Err(credentials.error("pool", usage));
+    };
+    let kind = kind.get_ref().as_ref();
+    match (kind, source.get_ref()) {
+        ("env", DeValue::String(name)) => Ok(KeySource::Variable(name.to_string())),
+        ("file", DeValue::String(path)) => Ok(KeySource::File(path.to_string().into())),
+        ("command", DeValue::Array(words)) if !words.is_empty() => words
+            .iter()
+            .map(|word| word.get_ref().as_str().map(str::to_owned))
+            .collect::<Option<_>>()
+            .map(KeySource::Command)
+            .ok_or_else(|| credentials.error("pool", usage)),
+        _ if KINDS.contains(&kind) => Err(credentials.error("pool", usage)),
+        _ => {
+            let message = format!("unknown key `{}` in `pool`", kind.escape_debug());
+            let hint = suggest::hint(kind, KINDS.iter().copied());
+            Err(credentials.error("pool", &message).with_hint(hint))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::time_span::TimeSpan;
+
+    fn parse(text: &str) -> Result<ConfigFile> {
+        ConfigFile::parse(Path::new("orchestrate.toml"), text)
+    }
+
+    #[test]
+    fn the_example_of_the_documentation_is_understood() {
+        let config = parse(
+            r#"
+parallel = 4
+max-parallel = 10
+credential-wait = "5m"
+
+[workflow.thumbnails]
+command = ["./thumb.sh", "{path}"]
+items = { files = "photos/*.jpg" }
+done = "thumbs/{id}.png"
+output = "thumbs/{id}.png"
+env = { THUMB_CACHE = "{state}/cache/{id}" }
+fail-fast = true
+
+[credentials]
+pool = { env = "THUMB_KEYS" }
+inject = "THUMB_KEY"
+"#,
+        )
+        .unwrap();
+        assert_eq!(config.options.parallel, Some(4));
+        assert_eq!(
+            config.options.credential_wait,
+            Some(TimeSpan::from_secs(300))
+        );
+        assert_eq!(config.max_parallel, Some(10));
+        let workflow = &config.workflows["thumbnails"];
+        assert_eq!(
+            workflow.items,
+            Some(ItemSource::Files("photos/*.jpg".to_owned()))
+        );
+        assert_eq!(workflow.done, Some(vec!["thumbs/{id}.png".to_owned()]));
+        assert!(workflow.options.fail_fast.unwrap().0);
+        let credentials = config.credentials.unwrap();
+        assert_eq!(
+            credentials.pool,
+            [KeySource::Variable("THUMB_KEYS".to_owned())]
+        );
+        assert_eq!(
+            (credentials.inject, credentials.slots),
+            (vec!["THUMB_KEY".to_owned()], 1)
+        );
+    }
+
+    #[test]
+    fn every_source_of_items_is_understood() {
+        for (items, expected) in [
+            (
+                "{ files = \"*.jpg\" }",
+                ItemSource::Files("*.jpg".to_owned()),
+            ),
+            (
+                "{ list = \"urls.txt\" }",
+                ItemSource::List("urls.txt".into()),
+            ),
+            (
+                "{ command = [\"./list\"] }",
+                ItemSource::Command(vec!["./list".to_owned()]),
+            ),
+            (
+                "{ documents = { glob = \"d/*.md\", status = \"approved\" } }",
+                ItemSource::Documents(DocumentQuery {
+                    glob: "d/*.md".to_owned(),
+                    status: Some("approved".to_owned()),
+                }),
+            ),
+        ] {
+            let config = parse(&format!("[workflow.x]\nitems = {items}")).unwrap();
+            assert_eq!(config.workflows["x"].items, Some(expected));
+        }
+        let text = "[workflow.x]\nitems = { github = { repo = \"o/r\", labels = [\"a\"] } }";
+        let config = parse(text).unwrap();
+        let Some(ItemSource::Github(query)) = &config.workflows["x"].items else {
+            panic!()
+        };
+        assert_eq!(
+            (query.repo.as_deref(), query.labels.len()),
+            (Some("o/r"), 1)
+        );
+    }
+
+    #[test]
+    fn every_mistake_is_an_error_with_its_line_and_a_remedy() {
+        for (text, line, says) in [
+            ("paralel = 4", 1, "unknown key `paralel`"),
+            ("\n\nparallel = \"many\"", 3, "`parallel`"),
+            ("parallel = [1]", 1, "`parallel` is a plain value"),
+            ("grace = 8", 1, "needs a unit"),
+            ("max-parallel = 0", 1, "whole number from 1"),
+            (
+                "[workflow.x]\ncomand = [\"a\"]",
+                2,
+                "unknown key `comand` in [workflow.x]",
+            ),
+            ("[workflow.x]\ncommand = \"a b\"", 2, "a list of texts"),
+            ("[workflow.x]\ncommand = []", 2, "`command` is empty"),
+            (
+                "[workflow.x]\ncommand = [1]",
+                2,
+                "a text in quotes, not a number",
+            ),
+            (
+                "[workflow.x]\nitems = { fils = \"a\" }",
+                2,
+                "unknown key `fils`",
+            ),
+            (
+                "[workflow.x]\nitems = { files = \"a\", list = \"b\" }",
+                2,
+                "names one source",
+            ),
+            ("[workflow.x]\nitems = {}", 2, "names one source"),
+            (
+                "[workflow.x]\nitems = { documents = {} }",
+                2,
+                "`glob` is missing",
+            ),
+            (
+                "[workflow.x]\nitems = { github = { state = \"old\" } }",
+                2,
+                "`state`",
+            ),
+            ("[workflow.x]\nenv = { A = 1 }", 2, "a text in quotes"),
+            (
+                "[workflow.x]\nenv = { \"A=B\" = \"1\" }",
+                2,
+                "no name of a variable",
+            ),
+            ("workflow = 1", 1, "[workflow] is a table"),
+            ("[credentials]\ninject = \"K\"", 1, "`pool` is missing"),
+            (
+                "[credentials]\npool = { env = \"K\" }",
+                1,
+                "`inject` names a variable",
+            ),
+            (
+                "[credentials]\npool = { vault = \"K\" }\ninject = \"K\"",
+                2,
+                "unknown key `vault`",
+            ),
+            (
+                "[credentials]\npool = \"K\"\ninject = \"K\"",
+                2,
+                "`pool` is {",
+            ),
+            ("parallel = ", 1, ""),
+            ("[workflow.x\n", 1, ""),
+        ] {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(
+                error.starts_with(&format!("orchestrate.toml:{line}: ")),
+                "{text}: {error}"
+            );
+            assert!(error.contains(says), "{text}: {error}");
+        }
+        let hint = parse("[workflow.x]\ncomand = [\"a\"]").unwrap_err();
+        assert_eq!(hint.hint(), Some("did you mean `command`?"));
+    }
+
+    #[test]
+    fn a_missing_or_oversized_file_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("orchestrate.toml");
+        assert!(
+            ConfigFile::read(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("orchestrate.toml")
+        );
+        std::fs::write(&path, "#".repeat(2 << 20)).unwrap();
+        assert!(
+            ConfigFile::read(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("at most 1 MiB")
+        );
+        std::fs::write(&path, "\u{feff}parallel = 2").unwrap();
+        assert_eq!(ConfigFile::read(&path).unwrap().options.parallel, Some(2));
+        std::fs::write(&path, b"a = \xff").unwrap();
+        assert!(ConfigFile::read(&path).is_err());
+    }
+}

@@ -1,0 +1,339 @@
+//! Joins what was typed, the environment, the file and the defaults into what a run is to do.
+//!
+//! `run.rs` calls it once. After it, nobody asks again where a setting came from.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::builtin::Builtin;
+use super::file::{ConfigFile, CredentialTable, ItemSource, WorkflowTable};
+use super::options::{Format, Options, Switch, When};
+use super::place::Place;
+use super::time_span::TimeSpan;
+use super::workflow::Workflow;
+use crate::cli::{AdHoc, Cli, Command};
+use crate::error::{Error, Result};
+use crate::items::plan::Choice;
+use crate::items::selector::Selector;
+use crate::items::slug::hash_digits;
+use crate::items::template::Template;
+use crate::schedule::retry::RetryRule;
+use crate::suggest;
+use crate::surroundings::Surroundings;
+
+/// The cap on `--parallel` where the file sets none.
+pub const PARALLEL_MAX_DEFAULT: usize = 10;
+
+const TIMEOUT_DEFAULT: TimeSpan = TimeSpan::from_secs(2 * 60 * 60);
+const GRACE_DEFAULT: TimeSpan = TimeSpan::from_secs(8);
+const CREDENTIAL_WAIT_DEFAULT: TimeSpan = TimeSpan::from_secs(15 * 60);
+
+/// How items are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// One after another, as a shell would.
+    Sequential,
+    /// Up to this many at once.
+    Parallel(usize),
+}
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Failures and the end.
+    Quiet,
+    /// The output of items, and what begins and ends.
+    Normal,
+    /// Also what is started, and how.
+    Verbose,
+}
+
+/// What a run is to do.
+#[derive(Debug)]
+pub struct Invocation {
+    /// Where it takes place.
+    pub place: Place,
+    /// Where per-item commands run.
+    pub directory: PathBuf,
+    /// What is run.
+    pub workflow: Workflow,
+    /// The credentials, if any are configured.
+    pub credentials: Option<CredentialTable>,
+    /// The variables that hold pools, of this workflow or of all.
+    pub pool_variables: Vec<String>,
+    /// Which items.
+    pub choice: Choice,
+    /// How items are run.
+    pub mode: Mode,
+    /// Whether to only say what would be run.
+    pub dry_run: bool,
+    /// Drain after this many failures.
+    pub failures_max: Option<usize>,
+    /// How long an attempt may take.
+    pub timeout: Duration,
+    /// How long an attempt may print nothing.
+    pub idle_timeout: Duration,
+    /// Start nothing more when the run has lasted this long.
+    pub stop_after: Duration,
+    /// Which failed attempts are repeated, and when.
+    pub retry: RetryRule,
+    /// From the first stop signal to SIGKILL.
+    pub grace: Duration,
+    /// How long an item may wait for a credential.
+    pub credential_wait: Duration,
+    /// How results are written to stdout.
+    pub format: Format,
+    /// Whether stdout gets colours.
+    pub stdout_colour: bool,
+    /// Whether stderr gets colours.
+    pub stderr_colour: bool,
+    /// How much is said.
+    pub verbosity: Verbosity,
+    /// What a person should know before anything happens.
+    pub warnings: Vec<String>,
+}
+
+/// Makes sense of what was typed.
+///
+/// # Errors
+///
+/// A usage error (2) for whatever makes no sense; nothing has happened by then.
+pub fn resolve(cli: Cli, surroundings: &Surroundings) -> Result<Invocation> {
+    let environment = Options::from_environment(surroundings)?;
+    let directory = cli.directory.or_else(|| {
+        surroundings
+            .variable("ORCHESTRATE_DIRECTORY")
+            .map(Into::into)
+    });
+    let from = match &directory {
+        Some(directory) => surroundings.directory.join(directory),
+        None => surroundings.directory.clone(),
+    };
+    let named = cli
+        .config
+        .or_else(|| surroundings.variable("ORCHESTRATE_CONFIG").map(Into::into));
+    let place = Place::find(&from, named.as_deref())?;
+    let file = match &place.config {
+        Some(path) => ConfigFile::read(path)?,
+        None => ConfigFile::default(),
+    };
+    let arguments = texts(cli.arguments)?;
+    if let (Some(Command::Run(_)), Some(word)) = (&cli.command, &cli.workflow) {
+        let message = format!("`{}` stands before `run`", word.escape_debug());
+        return Err(Error::usage(message).with_hint("items of `run` stand after it"));
+    }
+    let (workflow, directory, items) = match (cli.command, cli.workflow) {
+        (Some(Command::Run(ad_hoc)), _) => {
+            let (workflow, items) = ad_hoc_workflow(ad_hoc, &from)?;
+            (workflow, from, items)
+        }
+        (None, Some(name)) => (
+            known_workflow(&name, &file, &arguments)?,
+            place.root.clone(),
+            cli.items,
+        ),
+        (None, None) => return Err(Error::usage("no workflow was named")),
+    };
+    let options = cli
+        .options
+        .or(environment)
+        .or(workflow.options.clone())
+        .or(file.options.clone());
+    settle(
+        &options,
+        Parts {
+            place,
+            directory,
+            workflow,
+            file,
+            items,
+        },
+        surroundings,
+    )
+}
+
+/// What has been found before the options are looked at.
+struct Parts {
+    place: Place,
+    directory: PathBuf,
+    workflow: Workflow,
+    file: ConfigFile,
+    items: Vec<String>,
+}
+
+fn settle(options: &Options, parts: Parts, surroundings: &Surroundings) -> Result<Invocation> {
+    let Parts {
+        place,
+        directory,
+        workflow,
+        file,
+        items,
+    } = parts;
+    let mut warnings = Vec::new();
+    let mode = mode(
+        options.parallel.unwrap_or(0),
+        file.max_parallel,
+        &mut warnings,
+    );
+    let dry_run = options.dry_run.is_some_and(|switch| switch.0);
+    let format = options.format.unwrap_or(Format::Text);
+    if format == Format::Json && mode == Mode::Sequential && !dry_run {
+        let message = "--format json without --parallel is for --dry-run only";
+        let hint = "without --parallel the terminal belongs to the items; add --parallel 1";
+        return Err(Error::usage(message).with_hint(hint));
+    }
+    let tables = workflow.credentials.iter().chain(&file.credentials);
+    let pool_variables = tables.flat_map(CredentialTable::pool_variables).collect();
+    let time = |span: Option<TimeSpan>| span.map_or(Duration::MAX, TimeSpan::duration);
+    if mode == Mode::Sequential && !dry_run && time(options.idle_timeout) < Duration::MAX {
+        let message = "--idle-timeout needs --parallel";
+        let hint =
+            "without --parallel an item writes to the terminal itself, and nobody else sees it";
+        return Err(Error::usage(message).with_hint(hint));
+    }
+    let selectors = items
+        .iter()
+        .map(|item| Selector::parse(item))
+        .collect::<Result<Vec<_>>>()?;
+    let fail_fast = options
+        .fail_fast
+        .is_some_and(|switch| switch.0)
+        .then_some(1);
+    let colour = |is_terminal| wants_colour(options.color, is_terminal, surroundings);
+    Ok(Invocation {
+        pool_variables,
+        credentials: workflow.credentials.clone().or(file.credentials),
+        choice: Choice {
+            selectors,
+            rerun: options.rerun.unwrap_or_default(),
+            only: options.only,
+            limit: options.limit.map(Into::into),
+        },
+        failures_max: options
+            .max_failures
+            .map(Into::into)
+            .into_iter()
+            .chain(fail_fast)
+            .min(),
+        timeout: match mode {
+            // A person sits before a sequential run and stops it by hand.
+            Mode::Sequential => time(options.timeout),
+            Mode::Parallel(_) => options.timeout.unwrap_or(TIMEOUT_DEFAULT).duration(),
+        },
+        idle_timeout: time(options.idle_timeout),
+        stop_after: time(options.stop_after),
+        retry: RetryRule {
+            retries_max: options.retries.unwrap_or(0),
+            exit_codes: workflow.exit_codes.clone(),
+        },
+        grace: options.grace.unwrap_or(GRACE_DEFAULT).duration(),
+        credential_wait: options
+            .credential_wait
+            .unwrap_or(CREDENTIAL_WAIT_DEFAULT)
+            .duration(),
+        stdout_colour: colour(surroundings.stdout_is_terminal),
+        stderr_colour: colour(surroundings.stderr_is_terminal),
+        verbosity: verbosity(options),
+        place,
+        directory,
+        workflow,
+        mode,
+        dry_run,
+        format,
+        warnings,
+    })
+}
+
+fn verbosity(options: &Options) -> Verbosity {
+    let on = |switch: Option<Switch>| switch.is_some_and(|switch| switch.0);
+    match (on(options.quiet), on(options.verbose)) {
+        (_, true) => Verbosity::Verbose,
+        (true, false) => Verbosity::Quiet,
+        (false, false) => Verbosity::Normal,
+    }
+}
+
+fn mode(asked: usize, max: Option<usize>, warnings: &mut Vec<String>) -> Mode {
+    let cap = max.unwrap_or(PARALLEL_MAX_DEFAULT);
+    if asked > cap {
+        warnings.push(format!(
+            "--parallel {asked} is lowered to {cap}; max-parallel in orchestrate.toml raises the cap"
+        ));
+    }
+    match asked.min(cap) {
+        0 => Mode::Sequential,
+        width => Mode::Parallel(width),
+    }
+}
+
+/// The rules of <https://no-color.org> and <https://bixense.com/clicolors>, below an explicit `--color`.
+fn wants_colour(when: Option<When>, is_terminal: bool, surroundings: &Surroundings) -> bool {
+    match when {
+        Some(When::Always) => true,
+        Some(When::Never) => false,
+        Some(When::Auto) | None => {
+            let set = |name| surroundings.variable(name).is_some();
+            let forced = surroundings
+                .variable("CLICOLOR_FORCE")
+                .is_some_and(|value| value != "0");
+            let dumb = surroundings
+                .variable("TERM")
+                .is_some_and(|term| term == "dumb");
+            !set("NO_COLOR") && (forced || (is_terminal && !dumb))
+        }
+    }
+}
+
+fn known_workflow(name: &str, file: &ConfigFile, arguments: &[String]) -> Result<Workflow> {
+    let table = file.workflows.get(name).cloned();
+    if table.is_none() && Builtin::named(name).is_none() {
+        let builtin = Builtin::ALL.iter().map(|builtin| builtin.name());
+        let known: Vec<&str> = file
+            .workflows
+            .keys()
+            .map(String::as_str)
+            .chain(builtin)
+            .chain(["run"])
+            .collect();
+        let message = format!("there is no workflow `{}`", name.escape_debug());
+        return Err(Error::usage(message).with_hint(suggest::hint(name, known.iter().copied())));
+    }
+    Workflow::new(name, table.unwrap_or_default(), arguments)
+}
+
+fn ad_hoc_workflow(ad_hoc: AdHoc, from: &std::path::Path) -> Result<(Workflow, Vec<String>)> {
+    let mut command = texts(ad_hoc.command)?;
+    let named = |argument: &String| Template::parse(argument).is_ok_and(|t| t.has_placeholder());
+    if !command.iter().any(named) {
+        command.push("{item}".to_owned());
+    }
+    let name = match ad_hoc.name {
+        Some(name) => name,
+        // What is done is remembered by name, so another command is another name.
+        None => format!("run-{}", hash_digits(&command.join("\0"))),
+    };
+    let list = if ad_hoc.items_from.as_os_str() == "-" {
+        ad_hoc.items_from
+    } else {
+        from.join(ad_hoc.items_from)
+    };
+    let table = WorkflowTable {
+        command: Some(command),
+        items: Some(ItemSource::List(list)),
+        ..WorkflowTable::default()
+    };
+    Ok((Workflow::new(&name, table, &[])?, ad_hoc.items))
+}
+
+fn texts(arguments: Vec<OsString>) -> Result<Vec<String>> {
+    arguments
+        .into_iter()
+        .map(|argument| {
+            argument.into_string().map_err(|raw| {
+                let shown = raw.to_string_lossy().escape_debug().to_string();
+                Error::usage(format!("the argument `{shown}` is not UTF-8"))
+            })
+        })
+        .collect()
+}

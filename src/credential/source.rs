@@ -1,0 +1,239 @@
+//! Reads the keys of a pool: from a variable, a file or a command.
+//!
+//! `run.rs` calls it once, before anything starts, and never in a dry run. No error and no message carries a value.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _, Take};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use nix::fcntl::OFlag;
+use zeroize::Zeroizing;
+
+use super::secret::Secret;
+use crate::answer::ask;
+use crate::config::file::{CredentialTable, KeySource};
+use crate::error::{Error, Result};
+use crate::escape::escape_text;
+use crate::items::item::ItemId;
+use crate::surroundings::Surroundings;
+
+/// A key under this many bytes is refused: it could not be told from ordinary text when it is masked.
+pub const KEY_BYTES_MIN: usize = 8;
+
+/// The whole of a source may have this many bytes.
+pub const SOURCE_BYTES_MAX: usize = 1 << 20;
+
+/// A command source has this long.
+pub const COMMAND_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Reads every source of the pool; a key that is given twice counts once.
+///
+/// # Errors
+///
+/// A usage error (2) that names the source and the line, never a value: an empty pool, an unreadable or
+/// unprotected file, a command that fails, a key that is none.
+pub fn read(
+    table: &CredentialTable,
+    root: &Path,
+    surroundings: &Surroundings,
+) -> Result<Vec<Secret>> {
+    let mut keys = Keys::default();
+    for source in &table.pool {
+        match source {
+            KeySource::Variable(name) => read_variable(name, surroundings, &mut keys)?,
+            KeySource::File(path) => read_file(&root.join(path), &mut keys)?,
+            KeySource::Command(command) => read_command(command, root, &mut keys)?,
+        }
+    }
+    keys.finish(table)
+}
+
+/// The keys found so far.
+#[derive(Default)]
+struct Keys {
+    secrets: Vec<Secret>,
+}
+
+impl Keys {
+    fn add(&mut self, place: &str, label: Option<&str>, value: &str) -> Result<()> {
+        let value = Zeroizing::new(value.to_owned());
+        if value.len() < KEY_BYTES_MIN {
+            let message = format!("{place}: a key has at least {KEY_BYTES_MIN} bytes");
+            return Err(
+                Error::usage(message).with_hint("is something cut off or in the wrong place?")
+            );
+        }
+        if value.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(Error::usage(format!(
+                "{place}: a key has no white space and no controls"
+            )));
+        }
+        if self
+            .secrets
+            .iter()
+            .any(|known| known.expose() == value.as_str())
+        {
+            return Ok(());
+        }
+        let number = self.secrets.len() + 1;
+        let label = label.map_or_else(|| generated_label(number), str::to_owned);
+        self.secrets.push(Secret::new(label, value));
+        Ok(())
+    }
+
+    fn finish(self, table: &CredentialTable) -> Result<Vec<Secret>> {
+        if self.secrets.is_empty() {
+            let sources: Vec<String> = table.pool.iter().map(describe).collect();
+            let message = format!(
+                "the credential pool is empty: {} gave no key",
+                sources.join(", ")
+            );
+            let hint = "fill it, or remove the [credentials] table to run without a pool";
+            return Err(Error::usage(message).with_hint(hint));
+        }
+        let mut labels = BTreeSet::new();
+        for (number, secret) in (1..).zip(&self.secrets) {
+            if !labels.insert(secret.label()) {
+                let message = format!("two keys have the label `{}`", secret.label());
+                return Err(Error::usage(message));
+            }
+            // A label of our own making says nothing of a key, whatever the key looks like.
+            let chosen = secret.label() != generated_label(number);
+            let gives_away = |key: &Secret| key.expose().contains(secret.label());
+            if chosen && self.secrets.iter().any(gives_away) {
+                let message = format!("the label of key {number} is part of a key");
+                return Err(Error::usage(message).with_hint("labels are shown; choose another one"));
+            }
+        }
+        Ok(self.secrets)
+    }
+}
+
+fn generated_label(number: usize) -> String {
+    format!("key-{number}")
+}
+
+fn describe(source: &KeySource) -> String {
+    match source {
+        KeySource::Variable(name) => format!("the variable {}", name.escape_debug()),
+        KeySource::File(path) => format!("the file {}", path.display()),
+        KeySource::Command(words) => format!("the command {}", words[0].escape_debug()),
+    }
+}
+
+fn read_variable(name: &str, surroundings: &Surroundings, keys: &mut Keys) -> Result<()> {
+    let Some(raw) = surroundings.environment.get(std::ffi::OsStr::new(name)) else {
+        return Ok(());
+    };
+    let place = format!("the variable {name}");
+    let text = raw
+        .to_str()
+        .ok_or_else(|| Error::usage(format!("{place}: its value is not UTF-8")))?;
+    add_words(&place, text, keys)
+}
+
+fn add_words(place: &str, text: &str, keys: &mut Keys) -> Result<()> {
+    let words = text.split(|c: char| c == ',' || c.is_whitespace() || c == '\u{feff}');
+    for (number, word) in (1..).zip(words.filter(|word| !word.is_empty())) {
+        keys.add(&format!("{place}, key {number}"), None, word)?;
+    }
+    Ok(())
+}
+
+fn read_file(path: &Path, keys: &mut Keys) -> Result<()> {
+    let shown = path.display();
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path)
+        .map_err(|error| Error::usage(format!("key file {shown}: {error}")))?;
+    check_protection(path, &file)?;
+    let text = read_text(file.take(SOURCE_BYTES_MAX as u64 + 1))
+        .map_err(|why| Error::usage(format!("key file {shown}: {why}")))?;
+    for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let place = format!("key file {shown}, line {number}");
+        // A key itself may end in `=`, so a line is `label = key` only when what stands before is a label.
+        let pair = line
+            .split_once('=')
+            .map(|(label, key)| (label.trim(), key.trim()));
+        match pair {
+            Some((label, key))
+                if ItemId::new(label).is_ok() && !key.trim_matches('=').is_empty() =>
+            {
+                keys.add(&place, Some(label), key)?;
+            }
+            _ => keys.add(&place, None, line)?,
+        }
+    }
+    Ok(())
+}
+
+/// Looks at the opened file, not at the path, so that nobody can swap it in between.
+fn check_protection(path: &Path, file: &File) -> Result<()> {
+    let shown = path.display();
+    let metadata = file
+        .metadata()
+        .map_err(|error| Error::usage(format!("key file {shown}: {error}")))?;
+    if !metadata.is_file() {
+        return Err(Error::usage(format!(
+            "key file {shown} is no ordinary file"
+        )));
+    }
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let message = format!("key file {shown} can be read by others (mode {mode:03o})");
+        return Err(Error::usage(message).with_hint(format!("chmod 600 {shown}")));
+    }
+    if metadata.uid() != nix::unistd::geteuid().as_raw() {
+        let message = format!(
+            "key file {shown} belongs to another user (uid {})",
+            metadata.uid()
+        );
+        return Err(Error::usage(message).with_hint("copy it and keep the copy at mode 600"));
+    }
+    Ok(())
+}
+
+fn read_text(
+    mut source: Take<impl std::io::Read>,
+) -> std::result::Result<Zeroizing<String>, String> {
+    let mut text = Zeroizing::new(String::new());
+    let bytes = source
+        .read_to_string(&mut text)
+        .map_err(|error| error.to_string())?;
+    if bytes > SOURCE_BYTES_MAX {
+        return Err("more than 1 MiB is no list of keys".to_owned());
+    }
+    Ok(text)
+}
+
+/// Runs the command without a shell; what it says on stderr is dropped, for it may hold a key.
+fn read_command(words: &[String], root: &Path, keys: &mut Keys) -> Result<()> {
+    let place = format!("the key command `{}`", escape_text(&words.join(" ")));
+    let failed = |why: String| {
+        Error::usage(format!("{place} {why}")).with_hint("run it by hand to see what it says")
+    };
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).current_dir(root);
+    let answer = ask(&mut command, COMMAND_TIME_MAX, SOURCE_BYTES_MAX).map_err(|error| {
+        failed(match error.kind() {
+            ErrorKind::TimedOut => {
+                format!("did not end within {} seconds", COMMAND_TIME_MAX.as_secs())
+            }
+            ErrorKind::InvalidData => "printed no list of keys: too long, or not UTF-8".to_owned(),
+            _ => format!("cannot be run: {error}"),
+        })
+    })?;
+    if !answer.status.success() {
+        return Err(failed(format!("failed: {}", answer.status)));
+    }
+    add_words(&place, &answer.text, keys)
+}
