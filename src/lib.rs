@@ -1,6 +1,7 @@
 //! Runs a slow per-item command over a batch of items: many at once, each in a child process of its own.
 
 pub mod answer;
+pub mod child;
 pub mod cli;
 pub mod config;
 pub mod credential;

@@ -1,0 +1,13 @@
+//! The room of the child processes: what one is started with, how it is watched, and how it is stopped.
+//!
+//! `environment.rs` decides what a child gets; `process.rs` spawns, signals and reaps one process; `attempt.rs` is the
+//! thread that looks after one attempt from its spawn to its end. `kin.rs` ends what an item has left behind, and
+//! `guard.rs` everything when the orchestrator dies. Nobody outside this room signals a process.
+
+pub mod attempt;
+pub mod control;
+pub mod environment;
+pub mod guard;
+pub mod kin;
+pub mod preflight;
+pub mod process;

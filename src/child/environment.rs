@@ -1,0 +1,178 @@
+//! The environment of a child in parallel mode: the caller's, less every key of the pool, plus the one that it may
+//! use, plus what it should know about itself.
+
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+
+use memchr::memmem;
+
+use crate::credential::secret::Secret;
+
+/// What every child of a run starts from.
+#[derive(Debug, Clone)]
+pub struct BaseEnvironment {
+    variables: BTreeMap<OsString, OsString>,
+}
+
+/// What one child gets on top: a name and a value each.
+pub type Additions = Vec<(String, String)>;
+
+impl BaseEnvironment {
+    /// The caller's environment without the `dropped` variables and without every variable whose value contains a
+    /// key of the pool.
+    #[must_use]
+    pub fn new(
+        caller: &BTreeMap<OsString, OsString>,
+        dropped: &[String],
+        secrets: &[Secret],
+    ) -> Self {
+        let holds_a_key = |value: &OsStr| {
+            let value = value.as_bytes();
+            secrets
+                .iter()
+                .any(|key| memmem::find(value, key.expose().as_bytes()).is_some())
+        };
+        let is_dropped = |name: &OsStr| dropped.iter().any(|dropped| name == dropped.as_str());
+        let mut variables: BTreeMap<OsString, OsString> = caller
+            .iter()
+            .filter(|(name, value)| !is_dropped(name) && !holds_a_key(value))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        // Without it a Python child's lines come in bursts of 8 KiB once stdout is a pipe.
+        variables
+            .entry("PYTHONUNBUFFERED".into())
+            .or_insert_with(|| "1".into());
+        Self { variables }
+    }
+
+    /// The caller's environment as it is: what a child in sequential mode starts from.
+    #[must_use]
+    pub fn unchanged(caller: &BTreeMap<OsString, OsString>) -> Self {
+        Self {
+            variables: caller.clone(),
+        }
+    }
+
+    /// `NAME=value` for every variable of one child; later additions win.
+    ///
+    /// # Errors
+    ///
+    /// The name of a variable whose value contains a NUL byte.
+    pub fn with(&self, additions: &Additions) -> Result<Vec<CString>, String> {
+        let mut variables: BTreeMap<&OsStr, &OsStr> = self
+            .variables
+            .iter()
+            .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+            .collect();
+        for (name, value) in additions {
+            variables.insert(OsStr::new(name), OsStr::new(value));
+        }
+        entries(variables)
+    }
+}
+
+fn entries<'a>(
+    variables: impl IntoIterator<Item = (&'a OsStr, &'a OsStr)>,
+) -> Result<Vec<CString>, String> {
+    variables
+        .into_iter()
+        .map(|(name, value)| {
+            let entry = [name.as_bytes(), b"=", value.as_bytes()].concat();
+            CString::new(entry)
+                .map_err(|_| format!("the variable {} would hold a NUL byte", name.display()))
+        })
+        .collect()
+}
+
+/// Arguments as `posix_spawn` takes them.
+///
+/// # Errors
+///
+/// The argument that contains a NUL byte.
+pub fn arguments(words: &[String]) -> Result<Vec<CString>, String> {
+    words
+        .iter()
+        .map(|word| {
+            CString::new(OsString::from(word).into_vec())
+                .map_err(|_| format!("the argument `{}` holds a NUL byte", word.escape_debug()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(variables: &[(&str, &str)]) -> BTreeMap<OsString, OsString> {
+        variables
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect()
+    }
+
+    fn secrets() -> Vec<Secret> {
+        vec![
+            Secret::new("one".to_owned(), "first-key-1".to_owned().into()),
+            Secret::new("two".to_owned(), "second-key-2".to_owned().into()),
+        ]
+    }
+
+    fn shown(entries: &[CString]) -> Vec<&str> {
+        entries
+            .iter()
+            .map(|entry| entry.to_str().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn no_variable_with_a_key_of_the_pool_reaches_a_child() {
+        let caller = caller(&[
+            ("HOME", "/home/me"),
+            ("POOL", "something, else"),
+            ("URL", "https://user:second-key-2@host/"),
+            ("first", "first-key-1"),
+        ]);
+        let base = BaseEnvironment::new(&caller, &["POOL".to_owned()], &secrets());
+        let child = base
+            .with(&vec![("API_KEY".to_owned(), "first-key-1".to_owned())])
+            .unwrap();
+        assert_eq!(
+            shown(&child),
+            ["API_KEY=first-key-1", "HOME=/home/me", "PYTHONUNBUFFERED=1"]
+        );
+    }
+
+    #[test]
+    fn the_callers_own_word_on_buffering_stands_and_additions_win() {
+        let caller = caller(&[("PYTHONUNBUFFERED", ""), ("A", "old")]);
+        let base = BaseEnvironment::new(&caller, &[], &[]);
+        let child = base
+            .with(&vec![("A".to_owned(), "new".to_owned())])
+            .unwrap();
+        assert_eq!(shown(&child), ["A=new", "PYTHONUNBUFFERED="]);
+    }
+
+    #[test]
+    fn a_sequential_child_gets_the_callers_environment_and_nothing_else() {
+        let caller = caller(&[("B", "2"), ("A", "1")]);
+        assert_eq!(
+            shown(
+                &BaseEnvironment::unchanged(&caller)
+                    .with(&Vec::new())
+                    .unwrap()
+            ),
+            ["A=1", "B=2"]
+        );
+    }
+
+    #[test]
+    fn a_nul_byte_is_refused_by_name() {
+        let base = BaseEnvironment::new(&BTreeMap::new(), &[], &[]);
+        let error = base
+            .with(&vec![("TITLE".to_owned(), "a\0b".to_owned())])
+            .unwrap_err();
+        assert!(error.contains("TITLE"), "{error}");
+        assert!(arguments(&["a\0b".to_owned()]).is_err());
+    }
+}

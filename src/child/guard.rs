@@ -1,0 +1,246 @@
+//! The guard: the process that the user started. It starts itself again as the orchestrator proper and waits.
+//!
+//! When the orchestrator dies by any cause, everything that it had started becomes the guard's child, for the guard is
+//! a child subreaper (prctl(2)); the guard ends all of it before it ends itself. When the guard dies, the orchestrator,
+//! which watches it through a pidfd, ends its items itself. The guard starts no thread and reads no key, so that
+//! little can bring it down.
+//!
+//! Only its own unreaped children are signalled, whose numbers cannot have become a stranger's.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use rustix::process::{Pid as RawPid, PidfdFlags, pidfd_open};
+
+use super::kin::children;
+use super::process::as_signal;
+use crate::schedule::event::StopSignal;
+use crate::schedule::stop::StopSequence;
+
+/// The variable in which the orchestrator finds the number of its guard. It is not handed on to items.
+pub const GUARD_VARIABLE: &str = "ORCHESTRATE_GUARD";
+
+/// What is left gets SIGKILL for this long; a process in an uninterruptible sleep is then left behind.
+const KILL_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// `SI_KERNEL` of sigaction(2): the terminal sent it, to the whole group, and the orchestrator has it already.
+const SI_KERNEL: i32 = 0x80;
+
+/// How the orchestrator ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GuardedEnd {
+    /// With this code.
+    Exited(u8),
+    /// By this signal.
+    Killed(Signal),
+}
+
+/// Starts ourselves again as the orchestrator with these arguments and variables, waits for its end, and ends whatever
+/// it has left. `grace` is what those get between the first signal and SIGKILL.
+///
+/// # Errors
+///
+/// When the orchestrator could not be started; nothing runs then.
+pub fn watch(
+    arguments: &[CString],
+    environment: &[CString],
+    grace: Duration,
+) -> io::Result<GuardedEnd> {
+    // Whoever called us may have had children of its own before it became us.
+    let strangers = children(Pid::this());
+    nix::sys::prctl::set_child_subreaper(true)?;
+    let watched = watched_signals();
+    let before = watched.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let signals = SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    let orchestrator = start(arguments, environment, &before)?;
+    let guard = Guard {
+        signals,
+        orchestrator,
+        strangers,
+    };
+    let end = guard.wait_for_the_orchestrator();
+    guard.end_what_is_left(grace);
+    before.thread_set_mask()?;
+    end
+}
+
+fn watched_signals() -> SigSet {
+    let mut watched = SigSet::empty();
+    for signal in [
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+        Signal::SIGCHLD,
+    ] {
+        watched.add(signal);
+    }
+    watched
+}
+
+/// In our process group, with our terminal, and with the signal mask that we were started with.
+fn start(arguments: &[CString], environment: &[CString], mask: &SigSet) -> io::Result<Pid> {
+    let mut attributes = PosixSpawnAttr::init()?;
+    attributes.set_sigmask(mask)?;
+    attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK)?;
+    let mut variables = environment.to_vec();
+    let own_number = format!("{GUARD_VARIABLE}={}", Pid::this());
+    variables.push(CString::new(own_number).map_err(io::Error::other)?);
+    let actions = PosixSpawnFileActions::init()?;
+    let start = |path: &CStr| posix_spawn(path, &actions, &attributes, arguments, &variables);
+    // By its own name, so that `pgrep` finds it; by the link when the file has been replaced meanwhile.
+    let path = std::env::current_exe()?.into_os_string().into_vec();
+    let named = CString::new(path).map_err(io::Error::other)?;
+    Ok(start(&named).or_else(|_| start(c"/proc/self/exe"))?)
+}
+
+struct Guard {
+    signals: SignalFd,
+    orchestrator: Pid,
+    /// Children that were there before us, and are none of our business.
+    strangers: Vec<Pid>,
+}
+
+impl Guard {
+    fn wait_for_the_orchestrator(&self) -> io::Result<GuardedEnd> {
+        loop {
+            self.wait(None);
+            self.forward_signals();
+            match waitpid(self.orchestrator, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(_, code)) => {
+                    return Ok(GuardedEnd::Exited(u8::try_from(code).unwrap_or(u8::MAX)));
+                }
+                Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(GuardedEnd::Killed(signal)),
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            self.reap_orphans();
+        }
+    }
+
+    /// A signal to our number alone is passed on; the orchestrator is in our group and has got one to the group.
+    fn forward_signals(&self) {
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            let signal = i32::try_from(info.ssi_signo)
+                .ok()
+                .and_then(|it| Signal::try_from(it).ok());
+            let from_the_terminal = info.ssi_code == SI_KERNEL;
+            if let Some(signal) = signal.filter(|&it| it != Signal::SIGCHLD && !from_the_terminal) {
+                // Unreaped: its number is its own.
+                let _ended = kill(self.orchestrator, signal);
+            }
+        }
+    }
+
+    /// Whoever lost its parent in spite of the orchestrator being a subreaper too, and has ended.
+    fn reap_orphans(&self) {
+        for orphan in self.orphans() {
+            let _running = waitpid(orphan, Some(WaitPidFlag::WNOHANG));
+        }
+    }
+
+    fn orphans(&self) -> Vec<Pid> {
+        let mut orphans = children(Pid::this());
+        orphans.retain(|child| *child != self.orchestrator && !self.strangers.contains(child));
+        orphans
+    }
+
+    /// SIGINT, SIGTERM, SIGKILL to all our children until none is left; those of a child that ends become ours.
+    fn end_what_is_left(&self, grace: Duration) {
+        let began = now();
+        let over = grace.saturating_add(KILL_TIME_MAX);
+        let mut stop = StopSequence::begin(Duration::ZERO, grace);
+        let mut signal = StopSignal::Interrupt;
+        let mut told: Vec<Pid> = Vec::new();
+        loop {
+            self.reap_orphans();
+            let left = self.orphans();
+            let elapsed = now().duration_since(began);
+            if left.is_empty() || elapsed > over {
+                return;
+            }
+            if let Some(next) = stop.due(elapsed) {
+                signal = next;
+                told.clear();
+            }
+            for &child in left.iter().filter(|child| !told.contains(child)) {
+                // Our own child, and unreaped.
+                let _ended = kill(child, as_signal(signal));
+                let _ended = kill(child, Signal::SIGCONT);
+            }
+            told.extend(left);
+            let next = stop.next().unwrap_or(over);
+            self.wait(Some(next.saturating_sub(elapsed)));
+            // A second signal does not wait for the grace.
+            while let Ok(Some(info)) = self.signals.read_signal() {
+                if info.ssi_signo != Signal::SIGCHLD as u32
+                    && let Some(kill_now) = stop.kill()
+                {
+                    signal = kill_now;
+                    told.clear();
+                }
+            }
+        }
+    }
+
+    fn wait(&self, patience: Option<Duration>) {
+        let mut polled = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        let timeout = patience.map_or(PollTimeout::NONE, |patience| {
+            PollTimeout::try_from(patience.as_millis() + 1).unwrap_or(PollTimeout::MAX)
+        });
+        // Interrupted or not, the caller looks again.
+        let _interrupted = poll(&mut polled, timeout);
+    }
+}
+
+/// A pidfd of the guard that started us, readable when it has died; `None` when no guard did: the variable then comes
+/// from further up, where another `orchestrate` runs.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn watch_the_guard(number: u32) -> io::Result<Option<OwnedFd>> {
+    let Some(guard) = i32::try_from(number).ok().and_then(RawPid::from_raw) else {
+        return Ok(None);
+    };
+    if Pid::parent().as_raw() != guard.as_raw_nonzero().get() {
+        return Ok(None);
+    }
+    let descriptor = pidfd_open(guard, PidfdFlags::empty())?;
+    // Asked again after the descriptor was opened: as long as it is our parent, the number is its own.
+    let is_still_our_parent = Pid::parent().as_raw() == guard.as_raw_nonzero().get();
+    Ok(is_still_our_parent.then_some(descriptor))
+}
+
+/// Waits until the guard of [`watch_the_guard`] has died.
+pub fn wait_for_the_guards_death(guard: &OwnedFd) {
+    let mut polled = [PollFd::new(guard.as_fd(), PollFlags::POLLIN)];
+    while poll(&mut polled, PollTimeout::NONE) == Err(Errno::EINTR) {}
+}
+
+/// Makes us the one to whom processes fall that have lost their parents.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn adopt_orphans() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_child_subreaper(true)?)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "processes are waited for in real time"
+)]
+fn now() -> Instant {
+    Instant::now()
+}

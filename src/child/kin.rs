@@ -1,0 +1,295 @@
+//! The processes that an item has started beside its own: those below it in other sessions, and those that outlive it.
+//!
+//! We are a child subreaper (prctl(2), `PR_SET_CHILD_SUBREAPER`): what an item leaves behind becomes our child and is
+//! listed under our main thread, which starts no process itself. A process is known as an item's by the run and the
+//! item in its environment. No process is ever signalled by a number that may have become a stranger's: a descriptor
+//! of it is opened first, and what it is is looked at after that.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use rustix::process::{Pid as RawPid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::control::Control;
+use crate::escape::shown;
+use crate::schedule::event::StopSignal;
+
+/// What an item left behind has this long between SIGTERM and SIGKILL …
+pub const LEFT_GRACE: Duration = Duration::from_secs(2);
+
+/// … and this long in all, after which it is reported as unkillable and left.
+pub const LEFT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// A whole environment of this many bytes is looked at; Linux allows 6 MiB, in practice it is a few KiB.
+const ENVIRONMENT_BYTES_MAX: u64 = 8 << 20;
+
+/// How often, a millisecond apart, a process without an environment is looked at.
+const EXEC_LOOKS_MAX: u32 = 100;
+
+/// How many processes are looked at below one item.
+const DESCENDANTS_MAX: usize = 4096;
+
+/// By what an item's processes are known.
+#[derive(Debug, Clone)]
+pub struct Marker {
+    entries: [Vec<u8>; 2],
+}
+
+impl Marker {
+    /// The marker of an item in a run: both stand in the environment of all its processes.
+    #[must_use]
+    pub fn new(run: &str, item: &str) -> Self {
+        let run = format!("ORCHESTRATE_RUN_ID={run}").into_bytes();
+        Self {
+            entries: [run, format!("ORCHESTRATE_ITEM_ID={item}").into_bytes()],
+        }
+    }
+
+    fn is_in_environment_of(&self, pid: Pid) -> bool {
+        let environment = settled_environment(pid);
+        let has = |entry: &Vec<u8>| environment.split(|&byte| byte == 0).any(|it| it == entry);
+        self.entries.iter().all(has)
+    }
+}
+
+/// The processes that have become our children because whoever started them is gone.
+///
+/// Only who holds the lock reaps them, so that a number cannot change its owner between a look and a wait.
+#[derive(Debug, Default)]
+pub struct Orphans {
+    reaping: Mutex<()>,
+}
+
+/// A living process that an item has left behind.
+struct Left {
+    process: OwnedFd,
+    name: String,
+}
+
+impl Orphans {
+    /// Ends what the item of `marker` has left behind, and says what that was: `sleep 60 (pid 4711)`.
+    ///
+    /// Call it when the item's own process is reaped. Whoever was killed, or is by a SIGKILL in `control`, leaves
+    /// nothing that is asked first. Blocks for at most [`LEFT_TIME_MAX`].
+    pub fn end_those_of(&self, marker: &Marker, control: &Control, killed: bool) -> Vec<String> {
+        let began = now();
+        let mut names: Vec<String> = Vec::new();
+        let mut hurried = killed;
+        loop {
+            let left = self.living(Some(marker));
+            if left.is_empty() {
+                return names;
+            }
+            let elapsed = now().duration_since(began);
+            let signal = if hurried || elapsed >= LEFT_GRACE {
+                StopSignal::Kill
+            } else {
+                StopSignal::Terminate
+            };
+            for process in &left {
+                if !names.contains(&process.name) {
+                    names.push(process.name.clone());
+                }
+                send(&process.process, signal);
+            }
+            if elapsed >= LEFT_TIME_MAX {
+                names.push("still running, for it cannot be killed".to_owned());
+                return names;
+            }
+            let patience = if signal == StopSignal::Terminate {
+                LEFT_GRACE
+            } else {
+                LEFT_TIME_MAX
+            };
+            wait_for_any(&left, Some(control), patience.saturating_sub(elapsed));
+            hurried = hurried || control.take().contains(&StopSignal::Kill);
+        }
+    }
+
+    /// Ends whatever is left of all items when none runs any more, and says what that was. A list of children may miss
+    /// one whose neighbour ends in the same moment (proc(5)), so the last word is the kernel's: no child.
+    pub fn end_the_rest(&self) -> Vec<String> {
+        let began = now();
+        let mut names: Vec<String> = Vec::new();
+        loop {
+            let left = self.living(None);
+            let elapsed = now().duration_since(began);
+            if elapsed >= LEFT_TIME_MAX || (left.is_empty() && has_no_child()) {
+                return names;
+            }
+            let signal = if elapsed >= LEFT_GRACE {
+                StopSignal::Kill
+            } else {
+                StopSignal::Terminate
+            };
+            for process in &left {
+                if !names.contains(&process.name) {
+                    names.push(process.name.clone());
+                }
+                send(&process.process, signal);
+            }
+            wait_for_any(&left, None, Duration::from_millis(50));
+        }
+    }
+
+    /// Reaps what has ended, whoever left it, and finds what the item of `marker` has left running, or every item.
+    fn living(&self, marker: Option<&Marker>) -> Vec<Left> {
+        let _lock = self.reaping.lock().unwrap_or_else(PoisonError::into_inner);
+        let ours = Pid::this();
+        let living = children_of_thread(ours, ours)
+            .into_iter()
+            .filter(|&orphan| {
+                matches!(
+                    waitpid(orphan, Some(WaitPidFlag::WNOHANG)),
+                    Ok(WaitStatus::StillAlive)
+                )
+            });
+        living
+            .filter(|&orphan| marker.is_none_or(|marker| marker.is_in_environment_of(orphan)))
+            .filter_map(|orphan| {
+                Some(Left {
+                    process: open(orphan)?,
+                    name: format!("{} (pid {orphan})", command(orphan)),
+                })
+            })
+            .collect()
+    }
+}
+
+fn has_no_child() -> bool {
+    waitpid(None, Some(WaitPidFlag::WNOHANG)) == Err(Errno::ECHILD)
+}
+
+/// Those descendants of the process `leader` that are in other sessions, which a signal to its group does not reach.
+/// The caller holds `leader` unreaped; it signals what it gets after the group, so that nobody learns of a worker's
+/// end before it has its own signal.
+pub(super) fn descendants_elsewhere(leader: Pid, marker: &Marker) -> Vec<OwnedFd> {
+    let elsewhere = |descendant: Pid| {
+        let process = open(descendant)?;
+        // Looked at through its number after the descriptor was opened: if both are one process, it is the item's.
+        let in_group = nix::unistd::getpgid(Some(descendant)) == Ok(leader);
+        (!in_group && marker.is_in_environment_of(descendant)).then_some(process)
+    };
+    descendants(leader)
+        .into_iter()
+        .filter_map(elsewhere)
+        .collect()
+}
+
+fn descendants(leader: Pid) -> Vec<Pid> {
+    let mut found = children(leader);
+    let mut next = 0;
+    while let Some(&process) = found.get(next) {
+        found.extend(children(process));
+        found.truncate(DESCENDANTS_MAX);
+        next += 1;
+    }
+    found
+}
+
+/// The children of all threads of a process, as proc(5) lists them; none where the kernel does not.
+pub(super) fn children(process: Pid) -> Vec<Pid> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task"));
+    let threads = tasks
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Pid::from_raw));
+    threads
+        .flat_map(|thread| children_of_thread(process, thread))
+        .collect()
+}
+
+fn children_of_thread(process: Pid, thread: Pid) -> Vec<Pid> {
+    let path = format!("/proc/{process}/task/{thread}/children");
+    let listed = std::fs::read_to_string(path).unwrap_or_default();
+    listed
+        .split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .map(Pid::from_raw)
+        .collect()
+}
+
+fn open(pid: Pid) -> Option<OwnedFd> {
+    pidfd_open(RawPid::from_raw(pid.as_raw())?, PidfdFlags::empty()).ok()
+}
+
+/// Signals a process that may have ended meanwhile, and continues it if it was stopped.
+pub(super) fn send(process: &OwnedFd, signal: StopSignal) {
+    let signal = match signal {
+        StopSignal::Interrupt => Signal::INT,
+        StopSignal::Terminate => Signal::TERM,
+        StopSignal::Kill => Signal::KILL,
+    };
+    // It fails only when the process has ended meanwhile.
+    let _ended = pidfd_send_signal(process, signal);
+    // A stopped process acts on nothing but SIGKILL until it is continued.
+    let _ended = pidfd_send_signal(process, Signal::CONT);
+}
+
+fn wait_for_any(left: &[Left], control: Option<&Control>, patience: Duration) {
+    let mut polled: Vec<PollFd<'_>> = left
+        .iter()
+        .map(|left| PollFd::new(left.process.as_fd(), PollFlags::POLLIN))
+        .collect();
+    polled.extend(control.map(|control| PollFd::new(control.wake().as_fd(), PollFlags::POLLIN)));
+    let timeout = PollTimeout::try_from(patience.as_millis() + 1).unwrap_or(PollTimeout::MAX);
+    // Interrupted or not, the caller looks again.
+    let _interrupted: Result<_, Errno> = poll(&mut polled, timeout);
+}
+
+/// The command line of a process, cut and escaped, for a person.
+pub(super) fn command(pid: Pid) -> String {
+    let line = read(pid, "cmdline").unwrap_or_default();
+    let words: Vec<String> = line
+        .split(|&byte| byte == 0)
+        .filter(|word| !word.is_empty())
+        .map(|word| String::from_utf8_lossy(word).into_owned())
+        .collect();
+    if words.is_empty() {
+        "a process".to_owned()
+    } else {
+        shown(&words.join(" "))
+    }
+}
+
+/// The environment of a living process. While it executes another program it has none for a moment; a process that
+/// has none at all is looked at for [`EXEC_LOOKS_MAX`] milliseconds.
+fn settled_environment(pid: Pid) -> Vec<u8> {
+    for _ in 0..EXEC_LOOKS_MAX {
+        match read(pid, "environ") {
+            Some(environment) if environment.is_empty() => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Some(environment) => return environment,
+            None => break,
+        }
+    }
+    Vec::new()
+}
+
+fn read(pid: Pid, file: &str) -> Option<Vec<u8>> {
+    use std::io::Read as _;
+    let path = PathBuf::from(format!("/proc/{pid}/{file}"));
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .ok()?
+        .take(ENVIRONMENT_BYTES_MAX)
+        .read_to_end(&mut bytes)
+        .ok()?;
+    Some(bytes)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "processes are waited for in real time"
+)]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,297 @@
+//! One child process: spawned, signalled and reaped here and nowhere else.
+//!
+//! The spawn stays on the `posix_spawn` path: no fork of a grown parent, no code of ours between fork and exec.
+//! Whoever owns a [`Process`] is the only one who signals it, and only while it is unreaped, so that its number
+//! cannot have become a stranger's.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::signal::{SigSet, Signal, kill, killpg};
+use nix::sys::stat::Mode;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{Pid, pipe2};
+use rustix::process::{Pid as RawPid, PidfdFlags, pidfd_open};
+
+use super::kin::{Marker, descendants_elsewhere, send};
+use crate::schedule::event::{Ending, StopSignal};
+
+/// `POSIX_SPAWN_SETSID` of glibc and musl (`<spawn.h>`), which nix does not name.
+const POSIX_SPAWN_SETSID: i16 = 0x80;
+
+/// How a child relates to our terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attachment {
+    /// It shares stdin, stdout, stderr, terminal and process group with us.
+    Shared,
+    /// A session of its own, stdin from `/dev/null`, stdout and stderr piped to us.
+    Detached,
+}
+
+/// What is started.
+#[derive(Debug)]
+pub struct Command<'a> {
+    /// The program, as an absolute path.
+    pub program: &'a CStr,
+    /// Its arguments, with its name as the first.
+    pub arguments: &'a [CString],
+    /// `NAME=value` each.
+    pub environment: &'a [CString],
+    /// How it relates to our terminal.
+    pub attachment: Attachment,
+    /// A descriptor that it inherits on purpose.
+    pub inherited: Option<BorrowedFd<'a>>,
+    /// By what the processes that it starts are known; `None`: only its own group is signalled.
+    pub marker: Option<&'a Marker>,
+}
+
+/// A child that has not been reaped.
+#[derive(Debug)]
+pub struct Process {
+    pid: Pid,
+    attachment: Attachment,
+    marker: Option<Marker>,
+    pidfd: OwnedFd,
+}
+
+/// The ends of a detached child's pipes that are ours; reading never blocks.
+#[derive(Debug)]
+pub struct Pipes {
+    /// From the child's stdout.
+    pub stdout: OwnedFd,
+    /// From the child's stderr.
+    pub stderr: OwnedFd,
+}
+
+/// Starts `command`; a detached child comes with its pipes.
+///
+/// # Errors
+///
+/// What the system says; nothing has been started then.
+pub fn spawn(command: &Command<'_>) -> nix::Result<(Process, Option<Pipes>)> {
+    let mut actions = PosixSpawnFileActions::init()?;
+    let mut attributes = PosixSpawnAttr::init()?;
+    let mut pipes = None;
+    // Held until the child has its copies.
+    let mut child_ends = None;
+    match command.attachment {
+        Attachment::Shared => share(&mut attributes)?,
+        Attachment::Detached => {
+            let (stdout, child_stdout) = pipe2(OFlag::O_CLOEXEC)?;
+            let (stderr, child_stderr) = pipe2(OFlag::O_CLOEXEC)?;
+            for ours in [&stdout, &stderr] {
+                fcntl(ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+            }
+            actions.add_open(0, c"/dev/null", OFlag::O_RDONLY, Mode::empty())?;
+            actions.add_dup2(child_stdout.as_raw_fd(), 1)?;
+            actions.add_dup2(child_stderr.as_raw_fd(), 2)?;
+            detach(&mut attributes)?;
+            child_ends = Some((child_stdout, child_stderr));
+            pipes = Some(Pipes { stdout, stderr });
+        }
+    }
+    if let Some(inherited) = command.inherited {
+        // Onto itself: clears close-on-exec in this child alone, whatever other threads spawn meanwhile.
+        actions.add_dup2(inherited.as_raw_fd(), inherited.as_raw_fd())?;
+    }
+    let pid = posix_spawn(
+        command.program,
+        &actions,
+        &attributes,
+        command.arguments,
+        command.environment,
+    )?;
+    drop(child_ends);
+    Ok((Process::adopt(pid, command)?, pipes))
+}
+
+/// As a shell would: only SIGPIPE, which the Rust runtime ignores, is put back.
+fn share(attributes: &mut PosixSpawnAttr) -> nix::Result<()> {
+    let mut defaults = SigSet::empty();
+    defaults.add(Signal::SIGPIPE);
+    attributes.set_sigdefault(&defaults)?;
+    attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)
+}
+
+/// A session of its own, default dispositions and no blocked signals, whatever our own caller left us.
+fn detach(attributes: &mut PosixSpawnAttr) -> nix::Result<()> {
+    attributes.set_sigdefault(&SigSet::all())?;
+    attributes.set_sigmask(&SigSet::empty())?;
+    attributes.set_flags(
+        PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF
+            | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK
+            | PosixSpawnFlags::from_bits_retain(POSIX_SPAWN_SETSID.into()),
+    )
+}
+
+impl Process {
+    fn adopt(pid: Pid, command: &Command<'_>) -> nix::Result<Self> {
+        let raw = RawPid::from_raw(pid.as_raw()).ok_or(Errno::ESRCH)?;
+        match pidfd_open(raw, PidfdFlags::empty()) {
+            Ok(pidfd) => Ok(Self {
+                pid,
+                attachment: command.attachment,
+                marker: command.marker.cloned(),
+                pidfd,
+            }),
+            Err(error) => {
+                // We could not watch it, so it must not run.
+                let _gone = kill(pid, Signal::SIGKILL);
+                let _reaped = waitpid(pid, None);
+                Err(Errno::from_raw(error.raw_os_error()))
+            }
+        }
+    }
+
+    /// Readable when the process has ended.
+    #[must_use]
+    pub fn ended(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Sends a stop signal: to its whole process group and to what it has started in other sessions when the group is
+    /// its own, else to it alone.
+    pub fn signal(&self, signal: StopSignal) {
+        // Pinned first, while they can still be found below it.
+        let elsewhere = self
+            .marker
+            .as_ref()
+            .map(|marker| descendants_elsewhere(self.pid, marker));
+        self.send(as_signal(signal));
+        // A stopped process acts on nothing but SIGKILL until it is continued.
+        self.send(Signal::SIGCONT);
+        for process in elsewhere.iter().flatten() {
+            send(process, signal);
+        }
+    }
+
+    fn send(&self, signal: Signal) {
+        // It fails only when nobody is left to be signalled.
+        let _nobody = match self.attachment {
+            Attachment::Detached => killpg(self.pid, signal),
+            Attachment::Shared => kill(self.pid, signal),
+        };
+    }
+
+    /// Kills what is left of its group, and reaps it. Call it when [`Process::ended`] is readable: it waits.
+    #[must_use]
+    pub fn reap(self) -> Ending {
+        if self.attachment == Attachment::Detached {
+            self.send(Signal::SIGKILL);
+        }
+        loop {
+            match waitpid(self.pid, None) {
+                Ok(WaitStatus::Exited(_, code)) => return Ending::Exited(code),
+                Ok(WaitStatus::Signaled(_, signal, _)) => return Ending::Killed(signal as i32),
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(error) => return Ending::Unstartable(format!("its end is unknown: {error}")),
+            }
+        }
+    }
+}
+
+/// The signal of this name.
+pub(super) const fn as_signal(signal: StopSignal) -> Signal {
+    match signal {
+        StopSignal::Interrupt => Signal::SIGINT,
+        StopSignal::Terminate => Signal::SIGTERM,
+        StopSignal::Kill => Signal::SIGKILL,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    use super::*;
+
+    fn run(arguments: &[&CStr], attachment: Attachment) -> (Process, Option<Pipes>) {
+        let arguments: Vec<CString> = arguments.iter().map(|&word| word.to_owned()).collect();
+        spawn(&Command {
+            program: c"/bin/sh",
+            arguments: &arguments,
+            environment: &[],
+            attachment,
+            inherited: None,
+            marker: None,
+        })
+        .unwrap()
+    }
+
+    fn wait(process: &Process) {
+        let mut polled = [PollFd::new(process.ended(), PollFlags::POLLIN)];
+        poll(&mut polled, PollTimeout::NONE).unwrap();
+    }
+
+    #[test]
+    fn each_way_to_end_is_told_apart() {
+        let (process, _) = run(&[c"sh", c"-c", c"exit 7"], Attachment::Detached);
+        wait(&process);
+        assert_eq!(process.reap(), Ending::Exited(7));
+        let (process, _) = run(&[c"sh", c"-c", c"kill -KILL $$"], Attachment::Shared);
+        wait(&process);
+        assert_eq!(process.reap(), Ending::Killed(9));
+        let error = spawn(&Command {
+            program: c"/no/such/program",
+            arguments: &[c"x".to_owned()],
+            environment: &[],
+            attachment: Attachment::Detached,
+            inherited: None,
+            marker: None,
+        });
+        assert_eq!(error.unwrap_err(), Errno::ENOENT);
+    }
+
+    #[test]
+    fn a_detached_child_leads_a_session_and_a_signal_reaches_its_whole_group() {
+        let (process, pipes) = run(
+            &[c"sh", c"-c", c"sleep 1000 & echo; wait"],
+            Attachment::Detached,
+        );
+        // Its first byte says that the background process exists.
+        let pipes = pipes.unwrap();
+        let mut polled = [PollFd::new(pipes.stdout.as_fd(), PollFlags::POLLIN)];
+        poll(&mut polled, PollTimeout::NONE).unwrap();
+        assert_eq!(nix::unistd::getsid(Some(process.pid)).unwrap(), process.pid);
+        process.signal(StopSignal::Terminate);
+        wait(&process);
+        assert_eq!(process.reap(), Ending::Killed(15));
+        // End of file: the background process, which held the other end, is gone as well.
+        let mut polled = [PollFd::new(pipes.stderr.as_fd(), PollFlags::POLLIN)];
+        poll(&mut polled, PollTimeout::NONE).unwrap();
+        assert_eq!(nix::unistd::read(&pipes.stderr, &mut [0; 8]).unwrap(), 0);
+    }
+
+    /// How many descriptors a child has; what our own caller leaked into us is among them.
+    fn descriptors_of_a_child(inherited: Option<BorrowedFd<'_>>) -> usize {
+        let words = [c"sh", c"-c", c"ls /proc/self/fd | wc -l"].map(CStr::to_owned);
+        let (process, pipes) = spawn(&Command {
+            program: c"/bin/sh",
+            arguments: &words,
+            environment: &[],
+            attachment: Attachment::Detached,
+            inherited,
+            marker: None,
+        })
+        .unwrap();
+        wait(&process);
+        let mut shown = [0; 16];
+        let length = nix::unistd::read(&pipes.unwrap().stdout, &mut shown).unwrap();
+        assert_eq!(process.reap(), Ending::Exited(0));
+        std::str::from_utf8(&shown[..length])
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap()
+    }
+
+    #[test]
+    fn only_the_descriptor_that_was_named_is_inherited() {
+        let (inherited, _writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        let without = descriptors_of_a_child(None);
+        assert_eq!(descriptors_of_a_child(Some(inherited.as_fd())), without + 1);
+    }
+}
