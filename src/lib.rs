@@ -9,6 +9,7 @@ pub mod error;
 pub mod escape;
 pub mod items;
 pub mod output;
+pub mod report;
 pub mod schedule;
 pub mod state;
 pub mod suggest;

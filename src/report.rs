@@ -1,0 +1,11 @@
+//! The last room: words for a person and JSON for a machine, made of what has happened.
+//!
+//! Everything here is pure: text goes out as strings, and `output/terminal.rs` writes it.
+
+pub mod dry_run;
+pub mod elapsed;
+pub mod json;
+pub mod paint;
+pub mod result;
+pub mod stages;
+pub mod summary;

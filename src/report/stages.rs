@@ -1,0 +1,128 @@
+//! What is said when a run is being stopped: what runs, for how long, what stays queued, what the next press does.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::elapsed::elapsed;
+use crate::schedule::stage::{Cause, Press, Raised, Stage};
+
+/// Running items that are named; the others are counted.
+const NAMED_MAX: usize = 6;
+
+/// What a stage message tells of the run.
+#[derive(Debug)]
+pub struct StageView<'a> {
+    /// The stage and its cause.
+    pub raised: Raised,
+    /// Running items by id, each with how long it has been running.
+    pub running: &'a [(&'a str, Duration)],
+    /// Items that were not started.
+    pub queued: usize,
+    /// From the first stop signal to SIGKILL.
+    pub grace: Duration,
+}
+
+/// The message for a stage that has just been reached in parallel mode.
+#[must_use]
+pub fn stage_message(view: &StageView<'_>) -> String {
+    let count = view.running.len();
+    let items = if count == 1 {
+        "1 item"
+    } else {
+        &format!("{count} items")
+    };
+    let cause = cause_words(view.raised.cause);
+    let again = view.raised.cause == Cause::Pressed(Press::Interrupt);
+    let next = if again { "Ctrl-C again" } else { "Ctrl-C" };
+    match view.raised.stage {
+        Stage::Running => String::new(),
+        Stage::Draining | Stage::Terminating | Stage::Killing if count == 0 => {
+            format!("{cause}: nothing runs, {} stay queued", view.queued)
+        }
+        Stage::Draining => format!(
+            "{cause}: nothing new starts, {} queued stay pending; {items} running: {}\n\
+             {next} stops them (SIGINT, then SIGKILL after {})",
+            view.queued,
+            names(view.running),
+            elapsed(view.grace),
+        ),
+        Stage::Terminating => format!(
+            "{cause}: stopping {items}: {}; SIGKILL follows in {}\n{next} kills them now",
+            names(view.running),
+            elapsed(view.grace),
+        ),
+        Stage::Killing => format!("{cause}: killing {items}: {}", names(view.running)),
+    }
+}
+
+fn cause_words(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Pressed(Press::Interrupt) => "Ctrl-C",
+        Cause::Pressed(Press::HangUp) => "SIGHUP",
+        Cause::Pressed(Press::Terminate) => "SIGTERM",
+        Cause::Pressed(Press::Quit) => "SIGQUIT",
+        Cause::Failures => "enough items have failed",
+        Cause::Deadline => "the time of --stop-after has come",
+        Cause::GuardLost => "the guard process was killed",
+        Cause::JournalLost => "the journal cannot be written, and what ends now is not recorded",
+    }
+}
+
+fn names(running: &[(&str, Duration)]) -> String {
+    let mut text = String::new();
+    for (index, (id, time)) in running.iter().take(NAMED_MAX).enumerate() {
+        let comma = if index == 0 { "" } else { ", " };
+        let _infallible = write!(text, "{comma}{id} for {}", elapsed(*time));
+    }
+    if running.len() > NAMED_MAX {
+        let _infallible = write!(text, " and {} more", running.len() - NAMED_MAX);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(stage: Stage, press: Press, running: &[(&str, Duration)]) -> String {
+        let raised = Raised {
+            stage,
+            cause: Cause::Pressed(press),
+        };
+        stage_message(&StageView {
+            raised,
+            running,
+            queued: 7,
+            grace: Duration::from_secs(8),
+        })
+    }
+
+    #[test]
+    fn each_stage_says_what_runs_and_what_the_next_press_does() {
+        let running = [
+            ("issue-42", Duration::from_secs(123)),
+            ("issue-43", Duration::from_secs(5)),
+        ];
+        assert_eq!(
+            message(Stage::Draining, Press::Interrupt, &running),
+            "Ctrl-C: nothing new starts, 7 queued stay pending; 2 items running: issue-42 for 2m3s, \
+             issue-43 for 5s\nCtrl-C again stops them (SIGINT, then SIGKILL after 8s)"
+        );
+        assert_eq!(
+            message(Stage::Terminating, Press::Terminate, &running[..1]),
+            "SIGTERM: stopping 1 item: issue-42 for 2m3s; SIGKILL follows in 8s\n\
+             Ctrl-C kills them now"
+        );
+        assert_eq!(
+            message(Stage::Draining, Press::HangUp, &[]),
+            "SIGHUP: nothing runs, 7 stay queued"
+        );
+    }
+
+    #[test]
+    fn a_long_list_of_running_items_is_cut_and_counted() {
+        let running: Vec<(&str, Duration)> = vec![("x", Duration::from_secs(1)); 9];
+        let text = message(Stage::Killing, Press::Quit, &running);
+        assert!(text.ends_with("x for 1s and 3 more"), "{text}");
+    }
+}
