@@ -1,0 +1,157 @@
+//! Start-up only: sees how we were started, hands everything to [`orchestrate::run`], and ends as it says.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::io::IsTerminal as _;
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStringExt as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser as _;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
+use orchestrate::child::guard::{self, GUARD_VARIABLE, GuardedEnd, adopt_orphans, watch_the_guard};
+use orchestrate::cli::Cli;
+use orchestrate::output::terminal::Outputs;
+use orchestrate::run::{Exit, run, wants_a_guard};
+use orchestrate::schedule::stage::Press;
+use orchestrate::surroundings::Surroundings;
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
+use signal_hook::low_level::emulate_default_handler;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ended = surroundings().and_then(|mut surroundings| {
+        receive_signals(&surroundings.ignored_signals)?;
+        let variable = surroundings.environment.remove(OsStr::new(GUARD_VARIABLE));
+        let number = variable.and_then(|number| number.to_str()?.parse().ok());
+        let guard = number.map_or(Ok(None), watch_the_guard)?;
+        if let (Some(_), Some(number)) = (&guard, number) {
+            adopt_orphans()?;
+            surroundings.process = number;
+        } else if let Some(grace) = wants_a_guard(Cli::parse(), &surroundings) {
+            return watch_over(grace);
+        }
+        let outputs = Outputs {
+            stdout: std::io::stdout().as_fd().try_clone_to_owned()?,
+            stderr: std::io::stderr().as_fd().try_clone_to_owned()?,
+            stdout_is_terminal: surroundings.stdout_is_terminal,
+            stderr_is_terminal: surroundings.stderr_is_terminal,
+        };
+        let exit = run(cli, &surroundings, &command_line(), outputs, guard);
+        Ok(exit.map_or_else(|error| complain(&error, error.status().code()), leave))
+    });
+    match ended {
+        Ok(code) => code,
+        Err(error) => complain(&error, 2),
+    }
+}
+
+fn leave(exit: Exit) -> ExitCode {
+    match exit {
+        Exit::Status(status) => ExitCode::from(status.code()),
+        Exit::Signal(Press::HangUp) => die_by(SIGHUP),
+        Exit::Signal(Press::Interrupt) => die_by(SIGINT),
+        Exit::Signal(Press::Terminate) => die_by(SIGTERM),
+        Exit::Signal(Press::Quit) => die_by(SIGQUIT),
+    }
+}
+
+/// We are the guard: what the user started, and what outlives the orchestrator.
+fn watch_over(grace: Duration) -> std::io::Result<ExitCode> {
+    let words = |words: Vec<OsString>| -> std::io::Result<Vec<CString>> {
+        words
+            .into_iter()
+            .map(|word| Ok(CString::new(word.into_vec())?))
+            .collect()
+    };
+    #[expect(clippy::disallowed_methods, reason = "handed on as it is")]
+    let environment = std::env::vars_os().map(|(name, value)| [name, value].join(OsStr::new("=")));
+    let end = guard::watch(
+        &words(std::env::args_os().collect())?,
+        &words(environment.collect())?,
+        grace,
+    )?;
+    Ok(match end {
+        GuardedEnd::Exited(code) => ExitCode::from(code),
+        GuardedEnd::Killed(signal) => die_by(signal as i32),
+    })
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the environment is read here, once"
+)]
+fn surroundings() -> std::io::Result<Surroundings> {
+    Ok(Surroundings {
+        environment: std::env::vars_os().collect(),
+        directory: std::env::current_dir()?,
+        stdout_is_terminal: std::io::stdout().is_terminal(),
+        stderr_is_terminal: std::io::stderr().is_terminal(),
+        process: std::process::id(),
+        ignored_signals: ignored_signals(),
+    })
+}
+
+/// The signals that our caller made us ignore: bit n-1 of `SigIgn` in proc(5). None where there is no such file.
+fn ignored_signals() -> Vec<i32> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0);
+    (1..=64)
+        .filter(|signal| mask >> (signal - 1) & 1 == 1)
+        .collect()
+}
+
+/// Undoes what a careless launcher left us: with SIGCHLD ignored the system reaps our children itself, and how they ended
+/// is lost (wait(2)); a blocked stop signal would never reach us. Before any thread starts, so that all inherit it.
+///
+/// SIGXFSZ is caught so that a file which reaches its size limit is a write that fails, told like a full disk, and not
+/// our death (setrlimit(2)).
+fn receive_signals(ignored: &[i32]) -> std::io::Result<()> {
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
+    if ignored.contains(&SIGCHLD) {
+        // Any handler will do; only "ignored" reaps.
+        signal_hook::flag::register(SIGCHLD, Arc::default())?;
+    }
+    let mut ours = SigSet::empty();
+    ours.extend([
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGQUIT,
+    ]);
+    ours.thread_unblock()?;
+    Ok(())
+}
+
+/// What was typed, with our own name as a person would type it.
+fn command_line() -> Vec<String> {
+    let typed = std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned());
+    std::iter::once("orchestrate".to_owned())
+        .chain(typed)
+        .collect()
+}
+
+/// Ends by the signal itself, so that an enclosing shell loop sees it and stops.
+fn die_by(signal: i32) -> ExitCode {
+    // SIGQUIT would leave a core file, and keys in it.
+    let _best_effort = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    // It returns only when the signal is blocked; then the number that shells give to such a death.
+    let _blocked = emulate_default_handler(signal);
+    ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX))
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "there is no terminal thread that could say it"
+)]
+fn complain(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
+    eprintln!("orchestrate: {error}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,407 @@
+//! The one loop: it joins the rooms, feeds the scheduler with what has happened, and does what the scheduler says.
+//!
+//! It never blocks: the disk, the terminal and every child have threads of their own, which send it messages. It is
+//! the only place that knows all the rooms.
+
+mod collect;
+mod item_output;
+mod keep;
+mod launch;
+mod outlook;
+mod present;
+mod session;
+mod signals;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+
+use crate::child::guard::wait_for_the_guards_death;
+use crate::cli::Cli;
+use crate::config::options::Format;
+use crate::config::resolve::{Invocation, Mode, resolve};
+use crate::credential::secret::Secret;
+use crate::credential::source;
+use crate::error::{Error, ExitStatus, Result};
+use crate::items::collected::Collected;
+use crate::items::plan::{Plan, PlannedState};
+use crate::output::Target;
+use crate::output::mask::Masker;
+use crate::output::terminal::{Outputs, Terminal, TerminalHandle};
+use crate::report::dry_run;
+use crate::report::paint::Paint;
+use crate::schedule::event::{Ending, ItemIndex};
+use crate::schedule::stage::Press;
+use crate::state::directory::StateDirectory;
+use crate::state::history::History;
+use crate::state::journal::{self, Journal};
+use crate::state::lock::WorkflowLock;
+use crate::surroundings::Surroundings;
+use item_output::OutputReport;
+use present::Voice;
+use session::{Session, Stores};
+use signals::Signals;
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// With a status.
+    Status(ExitStatus),
+    /// By this signal, after cleaning up, so that shells see it.
+    Signal(Press),
+}
+
+/// What the threads tell the loop.
+pub(crate) enum Message {
+    /// An attempt is over.
+    Ended {
+        /// Whose.
+        item: ItemIndex,
+        /// How it ended.
+        ending: Ending,
+        /// What is left of its output.
+        report: OutputReport,
+        /// What it left running, and we have ended.
+        left: Vec<String>,
+    },
+    /// The guard that started us has died.
+    GuardLost,
+    /// A record is on disk, or will never be.
+    Recorded {
+        /// Whose.
+        item: ItemIndex,
+        /// Why not.
+        result: Result<()>,
+    },
+}
+
+/// Does what was typed; `line` is the command line as it was typed, for the summary to repeat, and `guard` is a pidfd
+/// of the process that watches over us, if there is one.
+///
+/// # Errors
+///
+/// What stopped us before anything was started. What goes wrong later is part of the run, and of its exit.
+///
+/// # Panics
+///
+/// When the runtime cannot be built, which takes an epoll and an eventfd.
+pub fn run(
+    cli: Cli,
+    surroundings: &Surroundings,
+    line: &[String],
+    outputs: Outputs,
+    guard: Option<OwnedFd>,
+) -> Result<Exit> {
+    let (terminal, handle) = Terminal::start(outputs)
+        .map_err(|error| Error::state(format!("cannot start a thread: {error}")))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| Error::state(format!("cannot begin: {error}")))?;
+    runtime.block_on(async {
+        // A signal that comes while the configuration is read, from a pipe perhaps, ends us at once: nothing has begun.
+        let resolved = resolve(cli, surroundings);
+        let mut signals = Signals::listen(&surroundings.ignored_signals)?;
+        let result = match resolved {
+            Ok(invocation) => {
+                let voice = Voice::new(handle.clone(), &invocation, line);
+                let visit = Visit {
+                    invocation,
+                    surroundings,
+                    terminal: handle.clone(),
+                    voice,
+                    guard,
+                };
+                visit.run(&mut signals).await
+            }
+            Err(error) => Err(error),
+        };
+        let exit = result.unwrap_or_else(|error| {
+            present::error(&handle, &error);
+            Exit::Status(error.status())
+        });
+        flush(terminal, &handle, &mut signals, exit).await
+    })
+}
+
+/// Waits until everything is written; a further press gives up on a reader that is stuck.
+async fn flush(
+    terminal: Terminal,
+    handle: &TerminalHandle,
+    signals: &mut Signals,
+    exit: Exit,
+) -> Result<Exit> {
+    let mut flushed = tokio::task::spawn_blocking(move || terminal.finish());
+    tokio::select! {
+        _ = &mut flushed => {}
+        _ = signals.next() => {
+            handle.abandon();
+            let _ended = flushed.await;
+        }
+    }
+    Ok(exit)
+}
+
+/// One execution, from its items to its end.
+struct Visit<'a> {
+    invocation: Invocation,
+    surroundings: &'a Surroundings,
+    terminal: TerminalHandle,
+    voice: Voice,
+    guard: Option<OwnedFd>,
+}
+
+impl Visit<'_> {
+    async fn run(self, signals: &mut Signals) -> Result<Exit> {
+        std::env::set_current_dir(&self.invocation.directory).map_err(|error| {
+            Error::usage(format!("{}: {error}", self.invocation.directory.display()))
+        })?;
+        for warning in &self.invocation.warnings {
+            self.voice.warning(warning);
+        }
+        if self.invocation.dry_run {
+            self.rehearse(signals).await
+        } else {
+            self.perform(signals).await
+        }
+    }
+
+    /// The dry run: reads what there is, and touches nothing.
+    async fn rehearse(self, signals: &mut Signals) -> Result<Exit> {
+        launch::preflight(&self.invocation, self.surroundings)?;
+        let root = &self.invocation.place.root;
+        let history = match StateDirectory::find(root)? {
+            Some(state) => state.find_workflow(&self.invocation.workflow.name)?,
+            None => None,
+        };
+        let history = history.map_or_else(|| Ok(History::default()), |it| journal::read(&it))?;
+        let items = match self.collect(signals).await? {
+            Ok(items) => items,
+            Err(press) => return Ok(Exit::Signal(press)),
+        };
+        let state = self.state_path();
+        let parallel = self.invocation.mode != Mode::Sequential;
+        let plan = outlook::decide(&self.invocation, &state, items.items, &history, parallel)?;
+        self.voice.notes(
+            &items.warnings,
+            &history,
+            outlook::collisions(&self.invocation, &plan).as_deref(),
+        );
+        let rows = outlook::rows(&self.invocation, &state, &plan);
+        let text = match self.invocation.format {
+            Format::Json => dry_run::json_lines(&rows),
+            Format::Text if rows.is_empty() => "Nothing to process\n".to_owned(),
+            Format::Text => {
+                let how = present::how(&self.invocation);
+                dry_run::table(&rows, &how, Paint(self.invocation.stdout_colour))
+            }
+        };
+        self.terminal.say(Target::Stdout, text);
+        Ok(Exit::Status(ExitStatus::Success))
+    }
+
+    async fn perform(self, signals: &mut Signals) -> Result<Exit> {
+        let program = launch::preflight(&self.invocation, self.surroundings)?;
+        let secrets = match self.secrets(signals).await? {
+            Ok(secrets) => secrets,
+            Err(press) => return Ok(self.stopped_early(press, None)),
+        };
+        let root = &self.invocation.place.root;
+        let state = StateDirectory::prepare(root)?;
+        let directory = state.workflow(&self.invocation.workflow.name)?;
+        let started = jiff::Timestamp::now();
+        let lock =
+            WorkflowLock::acquire(&directory, self.surroundings.process, &started.to_string())?;
+        let (journal, history) = Journal::open(&directory, &lock)?;
+        let items = match self.collect(signals).await? {
+            Ok(items) => items,
+            Err(press) => return Ok(self.stopped_early(press, Some(lock))),
+        };
+        let parallel = self.invocation.mode != Mode::Sequential;
+        let template_state = self.state_path();
+        let plan = outlook::decide(
+            &self.invocation,
+            &template_state,
+            items.items,
+            &history,
+            parallel,
+        )?;
+        let collisions = outlook::collisions(&self.invocation, &plan).filter(|_| parallel);
+        self.voice
+            .notes(&items.warnings, &history, collisions.as_deref());
+        drop(history);
+        if plan.pending().next().is_none() && plan.count(PlannedState::Refused) == 0 {
+            self.voice.nothing_to_do(&plan);
+            lock.release();
+            return Ok(Exit::Status(ExitStatus::Success));
+        }
+        let stores = Stores {
+            state,
+            journal,
+            lock,
+            started,
+            program,
+        };
+        self.execute(plan, stores, secrets, signals).await
+    }
+
+    async fn execute(
+        mut self,
+        plan: Plan,
+        stores: Stores,
+        secrets: Vec<Secret>,
+        signals: &mut Signals,
+    ) -> Result<Exit> {
+        let (sender, mut messages) = unbounded_channel();
+        self.watch_the_guard(&sender)?;
+        let masker = Arc::new(Masker::new(secrets.iter().map(|secret| {
+            (
+                secret.label().to_owned(),
+                secret.expose().as_bytes().to_vec(),
+            )
+        })));
+        let state = self.state_path();
+        let mut session = Session::begin(self, plan, stores, secrets, masker, state, sender)?;
+        drive(&mut session, signals, &mut messages).await;
+        session.end(&mut messages)
+    }
+
+    /// Whoever dies first, guard or orchestrator, the other one ends the items.
+    fn watch_the_guard(&mut self, messages: &UnboundedSender<Message>) -> Result<()> {
+        let Some(guard) = self.guard.take() else {
+            return Ok(());
+        };
+        let messages = messages.clone();
+        let watch = move || {
+            wait_for_the_guards_death(&guard);
+            // The loop is gone only when the whole process is going.
+            let _nobody = messages.send(Message::GuardLost);
+        };
+        let thread = std::thread::Builder::new().name("guard".to_owned());
+        thread
+            .spawn(watch)
+            .map(drop)
+            .map_err(|error| Error::state(format!("cannot start a thread: {error}")))
+    }
+
+    /// The keys of the pool, or the press that came before them; none in sequential mode, which leases nothing and
+    /// changes no environment.
+    async fn secrets(
+        &self,
+        signals: &mut Signals,
+    ) -> Result<std::result::Result<Vec<Secret>, Press>> {
+        match (&self.invocation.credentials, self.invocation.mode) {
+            (Some(table), Mode::Parallel(_)) => {
+                let (table, surroundings) = (table.clone(), self.surroundings.clone());
+                let root = self.invocation.place.root.clone();
+                let read =
+                    collect::aside("keys", move || source::read(&table, &root, &surroundings));
+                unless_pressed(signals, read?, "the keys").await
+            }
+            (Some(_) | None, Mode::Sequential) | (None, Mode::Parallel(_)) => Ok(Ok(Vec::new())),
+        }
+    }
+
+    /// The items, or the press that came before them.
+    async fn collect(
+        &self,
+        signals: &mut Signals,
+    ) -> Result<std::result::Result<Collected, Press>> {
+        let collected = collect::begin(
+            self.invocation.workflow.items.clone(),
+            self.invocation.place.root.clone(),
+            self.surroundings.clone(),
+            self.terminal.clone(),
+        )?;
+        unless_pressed(signals, collected, "the items").await
+    }
+
+    /// A press before the first item is known: nothing runs, and nothing is lost.
+    fn stopped_early(&self, press: Press, lock: Option<WorkflowLock>) -> Exit {
+        if let Some(lock) = lock {
+            lock.release();
+        }
+        self.terminal.status(None);
+        self.voice.say("stopped before anything was started");
+        if self.invocation.format == Format::Json {
+            self.voice.nothing_happened();
+        }
+        match (self.invocation.mode, press) {
+            (Mode::Parallel(_), Press::Interrupt | Press::HangUp) => {
+                Exit::Status(ExitStatus::Success)
+            }
+            (Mode::Sequential, _) | (_, Press::Terminate | Press::Quit) => Exit::Signal(press),
+        }
+    }
+
+    fn state_path(&self) -> String {
+        let root = &self.invocation.place.root;
+        let state = root.join(crate::state::directory::STATE_DIRECTORY);
+        state
+            .join(&self.invocation.workflow.name)
+            .display()
+            .to_string()
+    }
+}
+
+/// What a thread of ours reads, or the press that came before it.
+async fn unless_pressed<T>(
+    signals: &mut Signals,
+    read: oneshot::Receiver<Result<T>>,
+    what: &str,
+) -> Result<std::result::Result<T, Press>> {
+    tokio::select! {
+        biased;
+        press = signals.next() => Ok(Err(press)),
+        read = read => match read {
+            Ok(read) => read.map(Ok),
+            Err(_) => Err(Error::source(format!("{what} could not be read: a thread of ours died"))),
+        },
+    }
+}
+
+/// Feeds the scheduler until the run is over.
+async fn drive(
+    session: &mut Session<'_>,
+    signals: &mut Signals,
+    messages: &mut UnboundedReceiver<Message>,
+) {
+    // A guard that died while the items were collected.
+    while let Ok(message) = messages.try_recv() {
+        session.take(message);
+    }
+    session.begin_items();
+    while !session.is_over() {
+        let wake = session.wake_at();
+        tokio::select! {
+            biased;
+            press = signals.next() => session.pressed(press),
+            Some(message) = messages.recv() => {
+                // A Ctrl-C that ended the child has reached us as well: it comes first.
+                if let Some(press) = signals.arrived().await {
+                    session.pressed(press);
+                }
+                session.take(message);
+            }
+            () = until(wake) => session.woke(),
+        }
+    }
+}
+
+async fn until(wake: Option<tokio::time::Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether what was typed is a run in parallel mode, which a guard watches over, and the grace of its items then.
+#[must_use]
+pub fn wants_a_guard(cli: Cli, surroundings: &Surroundings) -> Option<std::time::Duration> {
+    // What is wrong is told by the run itself.
+    let invocation = resolve(cli, surroundings).ok()?;
+    let parallel = invocation.mode != Mode::Sequential && !invocation.dry_run;
+    parallel.then_some(invocation.grace)
+}

@@ -1,0 +1,80 @@
+//! Reads on a thread of its own what may be slow, above all the items of a workflow, so that a signal is answered
+//! meanwhile.
+
+use std::path::PathBuf;
+
+use tokio::sync::oneshot;
+
+use crate::config::file::ItemSource;
+use crate::error::{Error, Result};
+use crate::items::collected::Collected;
+use crate::items::{distinct, documents, files, github, list, source_command};
+use crate::output::terminal::TerminalHandle;
+use crate::surroundings::Surroundings;
+
+/// Begins to gather. The answer comes once; dropping it abandons the thread, which holds nothing that matters.
+///
+/// # Errors
+///
+/// When there is no thread to be had.
+pub(super) fn begin(
+    source: ItemSource,
+    root: PathBuf,
+    surroundings: Surroundings,
+    terminal: TerminalHandle,
+) -> Result<oneshot::Receiver<Result<Collected>>> {
+    aside("collect", move || {
+        let collected = gather(&source, &root, &surroundings, &terminal);
+        terminal.status(None);
+        collected
+    })
+}
+
+/// Does `work`, which may take its time, on a thread called `name`. The answer comes once; dropping it abandons the
+/// thread.
+///
+/// # Errors
+///
+/// When there is no thread to be had.
+pub(super) fn aside<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<oneshot::Receiver<T>> {
+    let (sender, receiver) = oneshot::channel();
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            // Nobody listens any more when the user has pressed Ctrl-C.
+            let _abandoned = sender.send(work());
+        })
+        .map_err(|error| Error::state(format!("cannot start a thread: {error}")))?;
+    Ok(receiver)
+}
+
+fn gather(
+    source: &ItemSource,
+    root: &std::path::Path,
+    surroundings: &Surroundings,
+    terminal: &TerminalHandle,
+) -> Result<Collected> {
+    let collected = match source {
+        ItemSource::Github(query) => {
+            let mut report = |text: &str| terminal.status(Some(text.to_owned()));
+            let variable = |name: &str| surroundings.variable(name);
+            let fetched = github::fetch(query, root, &variable, &mut report)?;
+            Collected {
+                items: fetched.items,
+                warnings: fetched.warnings,
+            }
+        }
+        ItemSource::Documents(query) => documents::read(query, root)?,
+        ItemSource::Files(pattern) => files::read(pattern, root)?,
+        ItemSource::List(path) if path.as_os_str() == "-" => {
+            list::parse(std::io::stdin().lock(), "stdin")?
+        }
+        ItemSource::List(path) => list::read(&root.join(path))?,
+        ItemSource::Command(command) => source_command::run(command, root)?,
+    };
+    distinct::check(&collected.items)?;
+    Ok(collected)
+}

@@ -1,0 +1,77 @@
+//! What `run.json` says of a run: written when it begins and when it ends.
+
+use jiff::Timestamp;
+
+use super::Visit;
+use super::launch::millis;
+use super::session::{Live, recorded, shown_title};
+use crate::config::resolve::Mode;
+use crate::credential::secret::Secret;
+use crate::items::plan::{Plan, PlannedState};
+use crate::items::template::Template;
+use crate::output::mask::Masker;
+use crate::report::result::ItemResult;
+use crate::state::directory::RunDirectory;
+use crate::state::run_record::{ItemState, RunAttempt, RunItem, RunRecord};
+
+/// The record of a run that begins: its items stand in the order of their indices.
+pub(super) fn beginning(
+    visit: &Visit<'_>,
+    plan: &Plan,
+    run: &RunDirectory,
+    secrets: &[Secret],
+    masker: &Masker,
+    started: Timestamp,
+) -> RunRecord {
+    let invocation = &visit.invocation;
+    let pending = plan
+        .items
+        .iter()
+        .filter(|planned| planned.state == PlannedState::Pending);
+    let items = pending.map(|planned| RunItem {
+        id: planned.item.id.to_string(),
+        title: shown_title(&planned.item, masker),
+        state: ItemState::Pending,
+        outcome: None,
+        attempts: Vec::new(),
+    });
+    let argument = |template: &Template| masker.mask_text(template.source()).into_owned();
+    RunRecord {
+        run: run.id().to_string(),
+        workflow: invocation.workflow.name.clone(),
+        orchestrate_version: env!("CARGO_PKG_VERSION").to_owned(),
+        started,
+        ended: None,
+        parallel: match invocation.mode {
+            Mode::Sequential => None,
+            Mode::Parallel(width) => u32::try_from(width).ok(),
+        },
+        command: invocation.workflow.command.iter().map(argument).collect(),
+        credentials: secrets
+            .iter()
+            .map(|secret| secret.label().to_owned())
+            .collect(),
+        exit_status: None,
+        items: items.collect(),
+    }
+}
+
+/// Takes note of an attempt that has ended.
+pub(super) fn note(
+    item: &mut RunItem,
+    live: &Live,
+    result: &ItemResult,
+    exit: &str,
+    log: Option<String>,
+) {
+    item.state = ItemState::Ended;
+    item.outcome = Some(recorded(result.outcome));
+    item.attempts.push(RunAttempt {
+        attempt: live.attempt,
+        started: live.started,
+        duration_ms: Some(millis(result.duration)),
+        exit: Some(exit.to_owned()),
+        credential: live.credential.clone(),
+        log,
+    });
+}

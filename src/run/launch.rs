@@ -1,0 +1,382 @@
+//! Makes an attempt of an item: its arguments and environment, its control and its output, and the thread it runs on.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::Message;
+use super::item_output::{ItemOutput, OutputReport, Side, Untouched};
+use super::outlook::{Filled, fill};
+use crate::child::attempt::{Attempt, Ended, STACK_BYTES};
+use crate::child::control::Control;
+use crate::child::environment::{Additions, BaseEnvironment, arguments};
+use crate::child::kin::{Marker, Orphans};
+use crate::child::preflight::find_program;
+use crate::child::process::Attachment;
+use crate::config::builtin::Builtin;
+use crate::config::options::Format;
+use crate::config::resolve::{Invocation, Mode, Verbosity};
+use crate::credential::secret::Secret;
+use crate::error::{Error, Result};
+use crate::escape::clipped;
+use crate::items::item::Item;
+use crate::output::Target;
+use crate::output::line::Stream;
+use crate::output::mask::Masker;
+use crate::output::terminal::TerminalHandle;
+use crate::report::paint::Paint;
+use crate::schedule::event::{Ending, ItemIndex};
+use crate::state::directory::RunDirectory;
+use crate::surroundings::Surroundings;
+
+/// What every child of the run may know of itself; an outer `orchestrate` may have set them for us.
+const OWN_VARIABLES: &[&str] = &[
+    "ORCHESTRATE_RUN_ID",
+    "ORCHESTRATE_WORKFLOW",
+    "ORCHESTRATE_ITEM_ID",
+    "ORCHESTRATE_ITEM_NUMBER",
+    "ORCHESTRATE_ITEM_TITLE",
+    "ORCHESTRATE_ITEM_PATH",
+    "ORCHESTRATE_ATTEMPT",
+    "ORCHESTRATE_SLOT",
+    "ORCHESTRATE_CREDENTIAL",
+    "ORCHESTRATE_STATUS_FILE",
+];
+
+/// A command that is told is cut after this many characters.
+const COMMAND_CHARACTERS_MAX: usize = 500;
+
+/// Everything that the attempts of a run have in common.
+pub(super) struct Launcher {
+    program: CString,
+    base: BaseEnvironment,
+    /// The run's own folder.
+    pub(super) run: Arc<RunDirectory>,
+    /// The workflow's folder, as `{state}` says it.
+    pub(super) state: String,
+    inherited: Arc<OwnedFd>,
+    orphans: Arc<Orphans>,
+    masker: Arc<Masker>,
+    terminal: TerminalHandle,
+    messages: UnboundedSender<Message>,
+}
+
+/// The parts of a launcher that others have prepared.
+pub(super) struct Parts {
+    /// The program, as an absolute path.
+    pub(super) program: PathBuf,
+    /// The run's own folder.
+    pub(super) run: Arc<RunDirectory>,
+    /// The workflow's folder, as `{state}` says it.
+    pub(super) state: String,
+    /// The run's lock.
+    pub(super) inherited: Arc<OwnedFd>,
+    /// Masks the keys of the pool.
+    pub(super) masker: Arc<Masker>,
+    /// Where output is shown.
+    pub(super) terminal: TerminalHandle,
+    /// Where the end of an attempt is told.
+    pub(super) messages: UnboundedSender<Message>,
+}
+
+/// One attempt to be started.
+pub(super) struct Order<'a> {
+    /// Whose.
+    pub(super) index: ItemIndex,
+    /// The item.
+    pub(super) item: &'a Item,
+    /// The number of the attempt.
+    pub(super) attempt: u32,
+    /// The worker slot.
+    pub(super) slot: u32,
+    /// The key that it may use.
+    pub(super) secret: Option<&'a Secret>,
+}
+
+/// Finds the per-item program, before anything starts.
+///
+/// # Errors
+///
+/// A usage error (2) that names the command.
+pub(super) fn preflight(invocation: &Invocation, surroundings: &Surroundings) -> Result<PathBuf> {
+    let workflow = &invocation.workflow;
+    let program = &workflow.command[0];
+    if program.has_placeholder() {
+        let message = format!(
+            "the program `{program}` of workflow `{}` has a placeholder",
+            workflow.name
+        );
+        let hint = "no item may choose the program; placeholders belong into the arguments";
+        return Err(Error::usage(message).with_hint(hint));
+    }
+    let path = surroundings.environment.get(std::ffi::OsStr::new("PATH"));
+    let find = |name: &str| find_program(name, path.map(AsRef::as_ref), &invocation.directory);
+    let name = literal(program.source());
+    let Some(tool) = workflow.tool().map(Builtin::tool) else {
+        return find(&name);
+    };
+    if !invocation.directory.join(tool).is_file() {
+        let message = format!(
+            "{tool} does not exist in {}",
+            invocation.directory.display()
+        );
+        let hint = format!(
+            "this repository does not have the tool; say what does an item in orchestrate.toml:\n\
+             [workflow.{}]\ncommand = [\"./do-one.sh\", \"{{number}}\"]",
+            workflow.name
+        );
+        return Err(Error::usage(message).with_hint(hint));
+    }
+    // Debian and others have no `python` without a version.
+    find(&name).or_else(|error| {
+        if name == "python" {
+            find("python3")
+        } else {
+            Err(error)
+        }
+    })
+}
+
+fn literal(source: &str) -> String {
+    source.replace("{{", "{").replace("}}", "}")
+}
+
+impl Launcher {
+    /// A launcher for a run in `invocation`'s mode.
+    ///
+    /// # Errors
+    ///
+    /// When the program's path cannot be passed to the system.
+    pub(super) fn new(
+        parts: Parts,
+        invocation: &Invocation,
+        surroundings: &Surroundings,
+        secrets: &[Secret],
+    ) -> Result<Self> {
+        let Parts {
+            program,
+            run,
+            state,
+            inherited,
+            masker,
+            terminal,
+            messages,
+        } = parts;
+        let program = CString::new(program.into_os_string().into_vec())
+            .map_err(|_| Error::usage("the path of the command holds a NUL byte"))?;
+        let base = match invocation.mode {
+            Mode::Sequential => BaseEnvironment::unchanged(&surroundings.environment),
+            Mode::Parallel(_) => {
+                let mut dropped: Vec<String> =
+                    OWN_VARIABLES.iter().map(ToString::to_string).collect();
+                dropped.extend(invocation.pool_variables.iter().cloned());
+                BaseEnvironment::new(&surroundings.environment, &dropped, secrets)
+            }
+        };
+        Ok(Self {
+            program,
+            base,
+            run,
+            state,
+            inherited,
+            orphans: Arc::default(),
+            masker,
+            terminal,
+            messages,
+        })
+    }
+
+    /// Starts an attempt on a thread of its own; its end comes as a [`Message::Ended`], also when there is none to be
+    /// had.
+    pub(super) fn launch(&self, order: &Order<'_>, invocation: &Invocation) -> Option<Control> {
+        match self.prepare(order, invocation) {
+            Ok((attempt, control)) => {
+                self.start(order, attempt, control.clone(), invocation);
+                Some(control)
+            }
+            Err(ending) => {
+                self.tell_unstarted(order.index, ending);
+                None
+            }
+        }
+    }
+
+    /// Ends whatever items have left, when none runs any more, and says what that was.
+    pub(super) fn end_the_rest(&self) -> Vec<String> {
+        self.orphans.end_the_rest()
+    }
+
+    /// The command of an attempt as a person would type it, for `--verbose`.
+    pub(super) fn command_line(&self, order: &Order<'_>, invocation: &Invocation) -> String {
+        let numbers = (order.attempt, order.slot);
+        let parallel = invocation.mode != Mode::Sequential;
+        let filled = fill(invocation, &self.state, order.item, numbers, parallel);
+        let words = filled.map(|filled| filled.command).unwrap_or_default();
+        let line = shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default();
+        clipped(&self.masker.mask_text(&line), COMMAND_CHARACTERS_MAX)
+    }
+
+    fn prepare(
+        &self,
+        order: &Order<'_>,
+        invocation: &Invocation,
+    ) -> std::result::Result<(Attempt, Control), Ending> {
+        let parallel = invocation.mode != Mode::Sequential;
+        let numbers = (order.attempt, order.slot);
+        let filled = fill(invocation, &self.state, order.item, numbers, parallel)
+            .map_err(|error| Ending::Unstartable(error.to_string()))?;
+        let Filled { command, env, .. } = filled;
+        let mut additions = Additions::new();
+        if parallel {
+            additions.extend(self.own_variables(order, invocation));
+        }
+        // The workflow's table comes last but for the key, which nothing may replace.
+        additions.extend(env);
+        if let (Some(secret), Some(table)) = (order.secret, &invocation.credentials) {
+            let key = || secret.expose().to_owned();
+            additions.extend(table.inject.iter().map(|name| (name.clone(), key())));
+        }
+        let attempt = Attempt {
+            program: self.program.clone(),
+            arguments: arguments(&command).map_err(Ending::Unstartable)?,
+            environment: self.base.with(&additions).map_err(Ending::Unstartable)?,
+            attachment: if parallel {
+                Attachment::Detached
+            } else {
+                Attachment::Shared
+            },
+            inherited: parallel.then(|| Arc::clone(&self.inherited)),
+            kin: parallel.then(|| {
+                let marker = Marker::new(self.run.id().as_str(), order.item.id.as_str());
+                (marker, Arc::clone(&self.orphans))
+            }),
+        };
+        let control = Control::new()
+            .map_err(|error| Ending::Crowded(format!("there is no eventfd for it: {error}")))?;
+        Ok((attempt, control))
+    }
+
+    fn own_variables(&self, order: &Order<'_>, invocation: &Invocation) -> Additions {
+        let item = order.item;
+        let mut variables = vec![
+            ("RUN_ID", self.run.id().to_string()),
+            ("WORKFLOW", invocation.workflow.name.clone()),
+            ("ITEM_ID", item.id.to_string()),
+            ("ITEM_TITLE", item.title.clone()),
+            ("ATTEMPT", order.attempt.to_string()),
+            ("SLOT", order.slot.to_string()),
+        ];
+        variables.extend(
+            item.number
+                .map(|number| ("ITEM_NUMBER", number.to_string())),
+        );
+        variables.extend(item.path.clone().map(|path| ("ITEM_PATH", path)));
+        variables.extend(
+            order
+                .secret
+                .map(|secret| ("CREDENTIAL", secret.label().to_owned())),
+        );
+        variables
+            .into_iter()
+            .map(|(name, value)| (format!("ORCHESTRATE_{name}"), value))
+            .collect()
+    }
+
+    fn start(
+        &self,
+        order: &Order<'_>,
+        attempt: Attempt,
+        control: Control,
+        invocation: &Invocation,
+    ) {
+        let index = order.index;
+        let messages = self.messages.clone();
+        let body: Box<dyn FnOnce() + Send> = match invocation.mode {
+            Mode::Sequential => Box::new(move || {
+                let ended = attempt.run(&control, &mut Untouched);
+                send(&messages, index, ended, OutputReport::default());
+            }),
+            Mode::Parallel(_) => {
+                let sides = self.sides(order, invocation);
+                let terminal = self.terminal.clone();
+                let (run, id, number) =
+                    (Arc::clone(&self.run), order.item.id.clone(), order.attempt);
+                Box::new(move || {
+                    let log = run.create_log(&id, number);
+                    let waker = Arc::clone(control.wake());
+                    let mut output = ItemOutput::new(sides, log, terminal, waker);
+                    let ended = attempt.run(&control, &mut output);
+                    send(&messages, index, ended, output.into_report());
+                })
+            }
+        };
+        let name = order.item.id.as_str().chars().take(15).collect();
+        let thread = std::thread::Builder::new()
+            .name(name)
+            .stack_size(STACK_BYTES);
+        if let Err(error) = thread.spawn(body) {
+            let why = format!("there is no thread for it: {error}");
+            self.tell_unstarted(index, Ending::Crowded(why));
+        }
+    }
+
+    fn sides(&self, order: &Order<'_>, invocation: &Invocation) -> (Side, Side) {
+        let shows = invocation.verbosity > Verbosity::Quiet;
+        let side = |target: Target, colour: bool| {
+            let prefix = Paint(colour).prefix(order.item.id.as_str()).into_bytes();
+            let stream = Stream::new(Arc::clone(&self.masker), prefix, colour);
+            Side {
+                stream,
+                shown: shows.then_some(target),
+            }
+        };
+        let stderr = || side(Target::Stderr, invocation.stderr_colour);
+        match invocation.format {
+            Format::Text => (side(Target::Stdout, invocation.stdout_colour), stderr()),
+            // Stdout is for JSON alone.
+            Format::Json => (stderr(), stderr()),
+        }
+    }
+
+    fn tell_unstarted(&self, index: ItemIndex, ending: Ending) {
+        let ended = Ended {
+            ending,
+            left: Vec::new(),
+        };
+        send(&self.messages, index, ended, OutputReport::default());
+    }
+}
+
+fn send(messages: &UnboundedSender<Message>, item: ItemIndex, ended: Ended, report: OutputReport) {
+    let Ended { ending, left } = ended;
+    // The loop is gone only when the whole process is going.
+    let _nobody = messages.send(Message::Ended {
+        item,
+        ending,
+        report,
+        left,
+    });
+}
+
+/// A descriptor of the lock that children inherit; our own one stays with the lock.
+///
+/// # Errors
+///
+/// When there is no descriptor left.
+pub(super) fn inheritable(lock: &crate::state::lock::WorkflowLock) -> Result<Arc<OwnedFd>> {
+    lock.as_fd()
+        .try_clone_to_owned()
+        .map(Arc::new)
+        .map_err(|error| Error::state(format!("cannot duplicate the lock's descriptor: {error}")))
+}
+
+/// Milliseconds as they stand in the journal.
+#[must_use]
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

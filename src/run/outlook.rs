@@ -1,0 +1,241 @@
+//! What is known of every item before anything starts: the plan, and the dry run's rows.
+
+use std::path::Path;
+
+use crate::config::builtin::Remark;
+use crate::config::resolve::Invocation;
+use crate::error::{Error, Result};
+use crate::escape::escape_text;
+use crate::items::collision::colliding_numbers;
+use crate::items::done_files::DoneFiles;
+use crate::items::item::{Item, ItemId, Readiness};
+use crate::items::plan::{Facts, LastAttempt, LastOutcome, Plan, PlannedState, plan};
+use crate::items::slug::number_in;
+use crate::items::template::{RenderError, Template, Values, render_command};
+use crate::report::dry_run::Row;
+use crate::state::history::History;
+use crate::state::record::Outcome;
+
+/// An item's templates, filled in.
+pub(super) struct Filled {
+    /// The command, its program first.
+    pub(super) command: Vec<String>,
+    /// Where the item's result goes.
+    pub(super) output: Option<String>,
+    /// The workflow's own variables.
+    pub(super) env: Vec<(String, String)>,
+}
+
+/// Fills the templates of a workflow for one attempt of one item.
+///
+/// # Errors
+///
+/// Why the item cannot be run: a value that is missing or would become an option.
+pub(super) fn fill(
+    invocation: &Invocation,
+    state: &str,
+    item: &Item,
+    (attempt, slot): (u32, u32),
+    parallel: bool,
+) -> std::result::Result<Filled, RenderError> {
+    let workflow = &invocation.workflow;
+    let values = Values {
+        item,
+        attempt,
+        slot,
+        output: None,
+        state,
+    };
+    let output = workflow
+        .output
+        .as_ref()
+        .map(|output| output.render_path(&values))
+        .transpose()?;
+    let values = Values {
+        output: output.as_deref(),
+        ..values
+    };
+    let parallel_env = workflow.parallel_env.iter().filter(|_| parallel);
+    let env = workflow
+        .env
+        .iter()
+        .chain(parallel_env)
+        .map(|(name, value)| Ok((name.clone(), value.render(&values)?)))
+        .collect::<std::result::Result<_, RenderError>>()?;
+    let command = render_command(&workflow.command, &values)?;
+    Ok(Filled {
+        command,
+        output,
+        env,
+    })
+}
+
+/// Decides for every item whether it is to be run.
+///
+/// # Errors
+///
+/// A usage error when an ITEM matches nothing; a source error when a directory of `done` cannot be read.
+pub(super) fn decide(
+    invocation: &Invocation,
+    state: &str,
+    items: Vec<Item>,
+    history: &History,
+    parallel: bool,
+) -> Result<Plan> {
+    let mut done_files = DoneFiles::new(&invocation.place.root);
+    let mut trouble = None;
+    let decided = plan(
+        items,
+        history.ids().filter_map(remembered),
+        |item| {
+            let values = Values {
+                item,
+                attempt: 1,
+                slot: 1,
+                output: None,
+                state,
+            };
+            let done_file = done_files.find(&invocation.workflow.done, &values);
+            let filled = fill(invocation, state, item, (1, 1), parallel);
+            Facts {
+                done_file: done_file.unwrap_or_else(|error: Error| {
+                    trouble.get_or_insert(error);
+                    None
+                }),
+                last: history.last(&item.id).map(|last| LastAttempt {
+                    outcome: last_outcome(last.outcome),
+                    content_hash: last.content_hash.to_owned(),
+                    when: String::new(),
+                }),
+                refusal: filled.err().map(|error| error.to_string()),
+            }
+        },
+        &invocation.choice,
+    );
+    trouble.map_or(decided, Err)
+}
+
+/// An item as far as the journal knows it: its id, and the number in that.
+fn remembered(id: &str) -> Option<Item> {
+    Some(Item {
+        id: ItemId::new(id).ok()?,
+        number: number_in(id),
+        title: String::new(),
+        path: None,
+        text: String::new(),
+        content_hash: String::new(),
+        readiness: Readiness::Ready(String::new()),
+    })
+}
+
+const fn last_outcome(outcome: Outcome) -> LastOutcome {
+    match outcome {
+        Outcome::Done => LastOutcome::Done,
+        Outcome::Failed => LastOutcome::Failed,
+        Outcome::TimedOut => LastOutcome::TimedOut,
+        Outcome::Interrupted => LastOutcome::Interrupted,
+        Outcome::Deferred => LastOutcome::Deferred,
+    }
+}
+
+/// Pairs of pending items that the built-in tools would confuse: they find an item's working tree by a part of
+/// its name, so that 83 may take the tree of 838.
+#[must_use]
+pub(super) fn collisions(invocation: &Invocation, plan: &Plan) -> Option<String> {
+    invocation.workflow.tool()?;
+    let numbers: Vec<u64> = plan.pending().filter_map(|item| item.number).collect();
+    let pairs = colliding_numbers(&numbers);
+    let (one, other) = pairs.first()?;
+    let more = match pairs.len() - 1 {
+        0 => String::new(),
+        more => format!(" and {more} more pairs"),
+    };
+    Some(format!(
+        "items {one} and {other}{more} have numbers of which one contains the other; the tool may confuse \
+         their working trees when they run at the same time"
+    ))
+}
+
+/// The rows of the dry run.
+#[must_use]
+pub(super) fn rows(invocation: &Invocation, state: &str, plan: &Plan) -> Vec<Row> {
+    let root = &invocation.place.root;
+    let mut files = DoneFiles::new(root);
+    plan.items
+        .iter()
+        .map(|planned| {
+            let pending = planned.state == PlannedState::Pending;
+            let filled = fill(invocation, state, &planned.item, (1, 1), true).ok();
+            Row {
+                id: planned.item.id.to_string(),
+                title: escape_text(&planned.item.title).into_owned(),
+                state: state_word(planned.state),
+                pending,
+                reason: escape_text(&planned.reason).into_owned(),
+                output: filled
+                    .and_then(|filled| filled.output)
+                    .map(|output| escape_text(&output).into_owned()),
+                remarks: if pending {
+                    remarks(invocation, state, &planned.item, root, &mut files)
+                } else {
+                    Vec::new()
+                },
+            }
+        })
+        .collect()
+}
+
+/// The state of a planned item in one word.
+#[must_use]
+pub(super) const fn state_word(state: PlannedState) -> &'static str {
+    match state {
+        PlannedState::Pending => "pending",
+        PlannedState::Done => "done",
+        PlannedState::Unready => "not ready",
+        PlannedState::Refused => "refused",
+        PlannedState::Excluded => "excluded",
+    }
+}
+
+fn remarks(
+    invocation: &Invocation,
+    state: &str,
+    item: &Item,
+    root: &Path,
+    files: &mut DoneFiles,
+) -> Vec<String> {
+    let Some(builtin) = invocation.workflow.tool() else {
+        return Vec::new();
+    };
+    let values = Values {
+        item,
+        attempt: 1,
+        slot: 1,
+        output: None,
+        state,
+    };
+    let due = |remark: &&Remark| {
+        let patterns: Vec<Template> = remark
+            .files
+            .iter()
+            .filter_map(|pattern| Template::parse(pattern).ok())
+            .collect();
+        // What cannot be looked at is not worth a remark.
+        files
+            .find(&patterns, &values)
+            .is_ok_and(|found| found.is_some() == remark.when_found)
+    };
+    let mut remarks: Vec<String> = builtin
+        .remarks()
+        .iter()
+        .filter(due)
+        .map(|remark| remark.text.to_owned())
+        .collect();
+    if let (Some(number), Some(name)) = (item.number, root.file_name()) {
+        let tree = format!("{}-{number}", name.to_string_lossy());
+        if root.with_file_name(&tree).exists() {
+            remarks.push(format!("the worktree ../{} exists", escape_text(&tree)));
+        }
+    }
+    remarks
+}

@@ -1,0 +1,254 @@
+//! What the loop says, and in which form: as text or JSON, to stdout or stderr, or not at all.
+//!
+//! What was asked for goes to stdout: the children's output, the dry run, JSON. What we say about it goes to stderr.
+
+use std::time::Duration;
+
+use crate::config::options::Format;
+use crate::config::resolve::{Invocation, Mode, Verbosity};
+use crate::error::Error;
+use crate::escape::escape_text;
+use crate::items::plan::Plan;
+use crate::output::Target;
+use crate::output::terminal::TerminalHandle;
+use crate::report::elapsed::elapsed;
+use crate::report::json;
+use crate::report::paint::Paint;
+use crate::report::result::{ItemResult, ending_words, outcome_word};
+use crate::report::stages::{StageView, stage_message};
+use crate::report::summary::Summary;
+use crate::schedule::event::Outcome;
+use crate::state::history::History;
+
+use super::launch::Order;
+
+/// How this run speaks.
+pub(super) struct Voice {
+    terminal: TerminalHandle,
+    mode: Mode,
+    format: Format,
+    verbosity: Verbosity,
+    paint: Paint,
+    line: Vec<String>,
+}
+
+/// Says what stopped us before anything began, and what to do about it.
+pub(super) fn error(terminal: &TerminalHandle, error: &Error) {
+    let message = escape_text(&error.to_string()).into_owned();
+    terminal.say(Target::Stderr, format!("orchestrate: {message}"));
+    if let Some(hint) = error.hint() {
+        for line in hint.lines() {
+            terminal.say(Target::Stderr, format!("  {}", escape_text(line)));
+        }
+    }
+}
+
+/// How the pending items of a dry run would be run.
+pub(super) fn how(invocation: &Invocation) -> String {
+    match invocation.mode {
+        Mode::Sequential => ", one after the other".to_owned(),
+        Mode::Parallel(width) => format!(", up to {width} at once"),
+    }
+}
+
+impl Voice {
+    pub(super) fn new(terminal: TerminalHandle, invocation: &Invocation, line: &[String]) -> Self {
+        Self {
+            terminal,
+            mode: invocation.mode,
+            format: invocation.format,
+            verbosity: invocation.verbosity,
+            paint: Paint(invocation.stderr_colour),
+            line: line.to_vec(),
+        }
+    }
+
+    /// The command line that runs what is left, for a person to paste. What is done is skipped by itself, so `--rerun`
+    /// is needed only for items that it asked for and that were not started.
+    pub(super) fn rerun(&self, not_started: bool) -> String {
+        rerun(&self.line, not_started)
+    }
+
+    /// One sentence about ourselves.
+    pub(super) fn say(&self, text: &str) {
+        self.terminal
+            .say(Target::Stderr, format!("orchestrate: {text}"));
+    }
+
+    pub(super) fn warning(&self, text: &str) {
+        self.say(&format!(
+            "{} {}",
+            self.paint.warn("warning:"),
+            escape_text(text)
+        ));
+    }
+
+    /// What the source, the journal and the plan have to tell.
+    pub(super) fn notes(&self, warnings: &[String], history: &History, collisions: Option<&str>) {
+        let known = warnings.iter().chain(history.notes()).map(String::as_str);
+        for warning in known.chain(collisions) {
+            self.warning(warning);
+        }
+    }
+
+    /// The summary of a run in which nothing happened.
+    pub(super) fn nothing_happened(&self) {
+        let empty = Summary {
+            results: &[],
+            not_started: 0,
+            duration: Duration::ZERO,
+            rerun: "",
+        };
+        self.terminal
+            .say(Target::Stdout, json::summary_line(&empty, None, Some(0)));
+    }
+
+    pub(super) fn nothing_to_do(&self, plan: &Plan) {
+        if self.format == Format::Json {
+            self.nothing_happened();
+        } else if self.verbosity > Verbosity::Quiet {
+            let of = match plan.items.len() {
+                0 => String::new(),
+                1 => " (1 item is done or not ready; --dry-run shows why)".to_owned(),
+                all => format!(" ({all} items are done or not ready; --dry-run shows why)"),
+            };
+            self.terminal
+                .say(Target::Stderr, format!("Nothing to process{of}"));
+        }
+    }
+
+    pub(super) fn starting(&self, order: &Order<'_>, command: &str) {
+        let key = order
+            .secret
+            .map(|secret| format!(" with {}", secret.label()));
+        let key = key.unwrap_or_default();
+        self.say(&format!(
+            "{} starts in slot {}{key}: {command}",
+            order.item.id, order.slot
+        ));
+    }
+
+    /// An item has its outcome, as the `number`th of `all`.
+    pub(super) fn ended(&self, result: &ItemResult, number: usize, all: usize) {
+        if self.format == Format::Json {
+            self.terminal.say(Target::Stdout, json::item_line(result));
+        }
+        // In sequential mode the terminal is the items' own.
+        let silent = self.mode == Mode::Sequential && result.ending.is_some();
+        let good = result.outcome == Outcome::Done;
+        if silent || (good && self.verbosity == Verbosity::Quiet) {
+            return;
+        }
+        let word = outcome_word(result.outcome);
+        let word = match result.outcome {
+            Outcome::Done => self.paint.good(word),
+            Outcome::Failed | Outcome::TimedOut => self.paint.bad(word),
+            Outcome::Interrupted | Outcome::Deferred => self.paint.warn(word),
+        };
+        let count = self.paint.dim(&format!("[{number}/{all}]"));
+        let time = elapsed(result.duration);
+        let why = match &result.ending {
+            Some(ending) if !good => format!(": {}", ending_words(ending)),
+            Some(_) => String::new(),
+            None => ": no credential came free in time".to_owned(),
+        };
+        self.terminal.say(
+            Target::Stderr,
+            format!("{count} {} {word} in {time}{why}", result.id),
+        );
+    }
+
+    /// An item has left processes running; they have been ended.
+    pub(super) fn left(&self, id: &str, count: usize, names: &str) {
+        let processes = if count == 1 { "process" } else { "processes" };
+        self.warning(&format!(
+            "{id} left {count} {processes} running: {names}; ended"
+        ));
+    }
+
+    /// An attempt failed, and the item gets another one.
+    pub(super) fn retrying(&self, result: &ItemResult, attempt: u32, of: u32, wait: Duration) {
+        let why = result.ending.as_ref().map(ending_words).unwrap_or_default();
+        let word = self.paint.warn(outcome_word(result.outcome));
+        self.say(&format!(
+            "{} {word} after {}: {why}; attempt {attempt} of {of} follows in {}",
+            result.id,
+            elapsed(result.duration),
+            elapsed(wait)
+        ));
+    }
+
+    pub(super) fn stage(&self, view: &StageView<'_>) {
+        // In sequential mode the child has the word until it ends.
+        if self.mode != Mode::Sequential {
+            for line in stage_message(view).lines() {
+                self.say(line);
+            }
+        }
+    }
+
+    pub(super) fn journal_lost(&self) {
+        self.say(
+            "the journal cannot be written: nothing new starts, and what ends now is not recorded",
+        );
+    }
+
+    pub(super) fn summary(&self, summary: &Summary<'_>, run_id: &str, exit_status: Option<u8>) {
+        if self.format == Format::Json {
+            let line = json::summary_line(summary, Some(run_id), exit_status);
+            self.terminal.say(Target::Stdout, line);
+        }
+        let text = summary.text(self.paint, self.verbosity == Verbosity::Quiet);
+        if !text.is_empty() {
+            self.terminal.say(Target::Stderr, text);
+        }
+    }
+}
+
+fn rerun(line: &[String], keep: bool) -> String {
+    let mut words = Vec::new();
+    let mut rest = line.iter();
+    while let Some(word) = rest.next() {
+        if word == "--" {
+            words.push(word);
+            words.extend(rest);
+            break;
+        }
+        if word == "--rerun" && !keep {
+            rest.next();
+        } else if keep || !word.starts_with("--rerun=") {
+            words.push(word);
+        }
+    }
+    let quoted = shlex::try_join(words.into_iter().map(String::as_str));
+    escape_text(&quoted.unwrap_or_default()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_for_the_rest_is_what_was_typed_without_rerun() {
+        for (typed, again) in [
+            (
+                &["orchestrate", "-j4", "requirements"][..],
+                "orchestrate -j4 requirements",
+            ),
+            (
+                &["orchestrate", "--rerun", "all", "x", "a b"],
+                "orchestrate x 'a b'",
+            ),
+            (&["orchestrate", "--rerun=changed", "x"], "orchestrate x"),
+            (
+                &["orchestrate", "x", "--", "--rerun", "$(y)"],
+                "orchestrate x -- --rerun '$(y)'",
+            ),
+        ] {
+            let typed: Vec<String> = typed.iter().map(ToString::to_string).collect();
+            assert_eq!(rerun(&typed, false), again);
+        }
+        let typed = ["orchestrate", "--rerun", "all", "x"].map(str::to_owned);
+        assert_eq!(rerun(&typed, true), "orchestrate --rerun all x");
+    }
+}

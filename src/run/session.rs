@@ -1,0 +1,671 @@
+//! The run itself: the scheduler, and everything that its actions act upon.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use nix::sys::resource::{Resource, getrlimit};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::Instant;
+
+use super::item_output::OutputReport;
+use super::launch::{self, Launcher, Order, inheritable, millis};
+use super::{Exit, Message, Visit, keep};
+use crate::child::control::Control;
+use crate::config::resolve::{Mode, Verbosity};
+use crate::credential::pool::{Grant, Pool};
+use crate::credential::secret::Secret;
+use crate::error::{Error, ExitStatus, Result};
+use crate::escape::escape_text;
+use crate::items::item::{Item, ItemId};
+use crate::items::plan::{Plan, PlannedState};
+use crate::output::mask::Masker;
+use crate::report::result::{ItemResult, ending_words};
+use crate::report::stages::StageView;
+use crate::report::summary::Summary;
+use crate::schedule::event::{Action, CredentialIndex, Ending, Event, ItemIndex, Notice, Outcome};
+use crate::schedule::scheduler::{Limits, Scheduler};
+use crate::schedule::stage::{Discipline, Press, Raised};
+use crate::state::directory::{RunDirectory, StateDirectory};
+use crate::state::journal::Journal;
+use crate::state::journal_thread::JournalThread;
+use crate::state::lock::WorkflowLock;
+use crate::state::record::{Outcome as RecordedOutcome, Record};
+use crate::state::run_record::RunRecord;
+
+/// What we keep open ourselves, at most.
+const OWN_DESCRIPTORS: usize = 32;
+
+/// What a running item keeps open, both ends of its pipes while it is started included.
+const ITEM_DESCRIPTORS_MAX: usize = 7;
+
+/// What a run holds on disk.
+pub(super) struct Stores {
+    /// `.orchestrate/`.
+    pub(super) state: StateDirectory,
+    /// What is done.
+    pub(super) journal: Journal,
+    /// Nobody else runs this workflow.
+    pub(super) lock: WorkflowLock,
+    /// When the run began.
+    pub(super) started: Timestamp,
+    /// The per-item program, as an absolute path.
+    pub(super) program: PathBuf,
+}
+
+/// The run itself.
+pub(super) struct Session<'a> {
+    visit: Visit<'a>,
+    scheduler: Scheduler,
+    began: Instant,
+    /// What the scheduler's indices mean.
+    items: Vec<Item>,
+    live: BTreeMap<ItemIndex, Live>,
+    ended: BTreeMap<ItemIndex, ItemResult>,
+    /// Of items that wait for another attempt.
+    last_results: BTreeMap<ItemIndex, ItemResult>,
+    /// Items that fail without being started.
+    refused: Vec<ItemResult>,
+    results: Vec<ItemResult>,
+    /// Of all items that are to come to an end.
+    count: usize,
+    record: RunRecord,
+    launcher: Launcher,
+    pool: Option<Pool>,
+    secrets: Vec<Secret>,
+    masker: Arc<Masker>,
+    run: Arc<RunDirectory>,
+    /// Taken when the run ends.
+    journal: Option<JournalThread>,
+    lock: WorkflowLock,
+    guard_lost: bool,
+    /// Why the last process could not be started for want of room.
+    crowding: String,
+    /// Events that an action has brought about at once.
+    due: VecDeque<Event>,
+}
+
+/// An attempt that runs.
+pub(super) struct Live {
+    control: Option<Control>,
+    began: Instant,
+    /// When it was started.
+    pub(super) started: Timestamp,
+    /// Its number, from 1.
+    pub(super) attempt: u32,
+    /// The label of its credential.
+    pub(super) credential: Option<String>,
+}
+
+impl<'a> Session<'a> {
+    /// Makes ready: the run's folder, the journal's thread, the pool.
+    pub(super) fn begin(
+        visit: Visit<'a>,
+        plan: Plan,
+        stores: Stores,
+        secrets: Vec<Secret>,
+        masker: Arc<Masker>,
+        template_state: String,
+        messages: UnboundedSender<Message>,
+    ) -> Result<Self> {
+        let Stores {
+            state,
+            journal,
+            lock,
+            started,
+            program,
+        } = stores;
+        let run = Arc::new(state.new_run(started)?);
+        let invocation = &visit.invocation;
+        let pool = invocation
+            .credentials
+            .as_ref()
+            .filter(|_| !secrets.is_empty())
+            .map(|table| Pool::new(secrets.len(), table.slots));
+        let record = keep::beginning(&visit, &plan, &run, &secrets, &masker, started);
+        run.write_record(&record)?;
+        run.publish_latest()?;
+        let recorded = messages.clone();
+        let journal = JournalThread::start(journal, move |token, result| {
+            let item = ItemIndex(usize::try_from(token).unwrap_or(usize::MAX));
+            // The loop is gone only when the whole process is going.
+            let _nobody = recorded.send(Message::Recorded { item, result });
+        })?;
+        let parts = launch::Parts {
+            program,
+            run: Arc::clone(&run),
+            state: template_state,
+            inherited: inheritable(&lock)?,
+            masker: Arc::clone(&masker),
+            terminal: visit.terminal.clone(),
+            messages,
+        };
+        let launcher = Launcher::new(parts, invocation, visit.surroundings, &secrets)?;
+        let refused = refused(&plan, &masker);
+        let items: Vec<Item> = plan
+            .items
+            .into_iter()
+            .filter(|planned| planned.state == PlannedState::Pending)
+            .map(|planned| planned.item)
+            .collect();
+        let limits = limits(&visit, pool.as_ref())?;
+        Ok(Self {
+            scheduler: Scheduler::new(items.len(), limits),
+            began: Instant::now(),
+            count: items.len() + refused.len(),
+            items,
+            live: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            last_results: BTreeMap::new(),
+            refused,
+            results: Vec::new(),
+            record,
+            launcher,
+            pool,
+            secrets,
+            masker,
+            run,
+            journal: Some(journal),
+            lock,
+            guard_lost: false,
+            crowding: String::new(),
+            due: VecDeque::new(),
+            visit,
+        })
+    }
+
+    /// Starts the first items.
+    pub(super) fn begin_items(&mut self) {
+        for result in std::mem::take(&mut self.refused) {
+            self.tell_end(result);
+        }
+        self.step(Event::Began);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.scheduler.is_over()
+    }
+
+    /// When the scheduler wants to be woken.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        self.scheduler
+            .wake_at()
+            .and_then(|wake| self.began.checked_add(wake))
+    }
+
+    pub(super) fn pressed(&mut self, press: Press) {
+        self.step(Event::Pressed(press));
+    }
+
+    pub(super) fn woke(&mut self) {
+        self.step(Event::Woke);
+    }
+
+    /// Takes note of what a thread tells.
+    pub(super) fn take(&mut self, message: Message) {
+        match message {
+            Message::GuardLost => {
+                self.guard_lost = true;
+                self.step(Event::GuardLost);
+            }
+            Message::Ended {
+                item,
+                ending,
+                report,
+                left,
+            } => {
+                self.tell_left(item, &left);
+                if let Ending::Crowded(why) = &ending {
+                    self.live.remove(&item);
+                    self.crowding.clone_from(why);
+                } else {
+                    self.note_end(item, &ending, report);
+                }
+                self.step(Event::Exited { item, ending });
+            }
+            Message::Recorded { item, result } => {
+                let event = match result {
+                    Ok(()) => Event::Recorded { item },
+                    Err(error) => {
+                        if let Some(result) = self.ended.get_mut(&item) {
+                            result.unrecorded = Some(error.to_string());
+                        }
+                        Event::RecordLost { item }
+                    }
+                };
+                self.step(event);
+                // A lost one is not told by the scheduler, but it belongs into the summary.
+                self.results.extend(self.ended.remove(&item));
+            }
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        self.due.push_back(event);
+        let now = self.now();
+        while let Some(event) = self.due.pop_front() {
+            for action in self.scheduler.on_event(event, now) {
+                self.perform(action);
+            }
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Reserve { item } => self.reserve(item),
+            Action::Withdraw { item } => {
+                if let Some(pool) = &mut self.pool {
+                    pool.withdraw(item);
+                }
+            }
+            Action::Release { credential } => {
+                let now = self.now();
+                let grants = self.pool.as_mut().map(|pool| pool.release(credential, now));
+                self.grant(grants.unwrap_or_default());
+            }
+            Action::Spawn {
+                item,
+                attempt,
+                slot,
+                credential,
+            } => {
+                self.spawn(item, attempt, slot.0, credential);
+            }
+            Action::Signal { item, signal } => {
+                if let Some(control) = self.live.get(&item).and_then(|live| live.control.as_ref()) {
+                    control.signal(signal);
+                }
+            }
+            Action::Listen { item } => self.listen(item),
+            Action::Record { item, outcome } => self.record(item, outcome),
+            Action::Emit(notice) => self.emit(notice),
+        }
+    }
+
+    fn listen(&mut self, item: ItemIndex) {
+        let control = self.live.get(&item).and_then(|live| live.control.as_ref());
+        let silence = control.map_or(Duration::ZERO, Control::silence);
+        let since = self.now().saturating_sub(silence);
+        self.due.push_back(Event::Silent { item, since });
+    }
+
+    fn reserve(&mut self, item: ItemIndex) {
+        let now = self.now();
+        match &mut self.pool {
+            None => self.due.push_back(Event::Reserved {
+                item,
+                credential: None,
+            }),
+            Some(pool) => {
+                let grants = pool.request(item, now);
+                self.grant(grants);
+            }
+        }
+    }
+
+    fn grant(&mut self, grants: Vec<Grant>) {
+        self.due.extend(
+            grants
+                .into_iter()
+                .map(|Grant { item, credential }| Event::Reserved {
+                    item,
+                    credential: Some(credential),
+                }),
+        );
+    }
+
+    fn spawn(
+        &mut self,
+        index: ItemIndex,
+        attempt: u32,
+        slot: u32,
+        credential: Option<CredentialIndex>,
+    ) {
+        let item = &self.items[index.0];
+        let secret = credential.map(|credential| &self.secrets[credential.0]);
+        let order = Order {
+            index,
+            item,
+            attempt,
+            slot,
+            secret,
+        };
+        if self.visit.invocation.verbosity == Verbosity::Verbose {
+            let command = self.launcher.command_line(&order, &self.visit.invocation);
+            self.visit.voice.starting(&order, &command);
+        }
+        // Before the launch, which may end at once.
+        let (began, started) = (Instant::now(), Timestamp::now());
+        let control = self.launcher.launch(&order, &self.visit.invocation);
+        let credential = secret.map(|secret| secret.label().to_owned());
+        self.live.insert(
+            index,
+            Live {
+                control,
+                began,
+                started,
+                attempt,
+                credential,
+            },
+        );
+    }
+
+    fn tell_left(&self, index: ItemIndex, left: &[String]) {
+        if !left.is_empty() {
+            let names = self.masker.mask_text(&left.join(", ")).into_owned();
+            self.visit
+                .voice
+                .left(self.items[index.0].id.as_str(), left.len(), &names);
+        }
+    }
+
+    fn note_end(&mut self, index: ItemIndex, ending: &Ending, report: OutputReport) {
+        let Some(live) = self.live.get(&index) else {
+            return;
+        };
+        let item = &self.items[index.0];
+        let logged = self.visit.invocation.mode != Mode::Sequential && live.control.is_some();
+        let result = ItemResult {
+            id: item.id.to_string(),
+            title: shown_title(item, &self.masker),
+            outcome: Outcome::Failed,
+            ending: Some(ending.clone()),
+            duration: live.began.elapsed(),
+            credential: live.credential.clone(),
+            log: logged.then(|| self.shown_log(&item.id, live.attempt)),
+            log_cut: report.log_cut,
+            tail: report.tail,
+            unrecorded: None,
+        };
+        self.ended.insert(index, result);
+    }
+
+    /// The path of a log as it can be pasted: relative where the person stands in the workspace's root.
+    fn shown_log(&self, id: &ItemId, attempt: u32) -> String {
+        let path = self.run.log_path(id, attempt);
+        let here = &self.visit.surroundings.directory;
+        escape_text(&path.strip_prefix(here).unwrap_or(&path).to_string_lossy()).into_owned()
+    }
+
+    fn record(&mut self, index: ItemIndex, outcome: Outcome) {
+        let item = &self.items[index.0];
+        let (Some(live), Some(result)) = (self.live.remove(&index), self.ended.get_mut(&index))
+        else {
+            return;
+        };
+        result.outcome = outcome;
+        let ending = result.ending.as_ref();
+        let exit = ending.map(ending_words).unwrap_or_default();
+        let code = match ending {
+            Some(Ending::Exited(code)) => Some(*code),
+            Some(Ending::Killed(_) | Ending::Unstartable(_) | Ending::Crowded(_)) | None => None,
+        };
+        let log = result
+            .log
+            .is_some()
+            .then(|| self.run.log_reference(&item.id, live.attempt));
+        keep::note(
+            &mut self.record.items[index.0],
+            &live,
+            result,
+            &exit,
+            log.clone(),
+        );
+        let record = Record {
+            item: item.id.clone(),
+            outcome: recorded(outcome),
+            attempt: live.attempt,
+            content_hash: item.content_hash.clone(),
+            exit: self.masker.mask_text(&exit).into_owned(),
+            code,
+            started: live.started,
+            duration_ms: millis(result.duration),
+            credential: live.credential,
+            run: self.run.id().clone(),
+            log,
+        };
+        let token = u64::try_from(index.0).unwrap_or(u64::MAX);
+        let handed_over = self
+            .journal
+            .as_ref()
+            .map_or(Ok(()), |journal| journal.record(token, record));
+        if let Err(error) = handed_over {
+            result.unrecorded = Some(error.to_string());
+            self.due.push_back(Event::RecordLost { item: index });
+        }
+    }
+
+    fn emit(&mut self, notice: Notice) {
+        match notice {
+            Notice::Ended { item, outcome } => {
+                let known = self
+                    .ended
+                    .remove(&item)
+                    .or_else(|| self.last_results.remove(&item));
+                let result = known.unwrap_or_else(|| self.never_started(item, outcome));
+                self.tell_end(result);
+            }
+            Notice::Retrying {
+                item,
+                attempt,
+                wait,
+                ..
+            } => {
+                if let Some(result) = self.ended.remove(&item) {
+                    let of = self.visit.invocation.retry.retries_max + 1;
+                    self.visit.voice.retrying(&result, attempt, of, wait);
+                    self.last_results.insert(item, result);
+                }
+            }
+            Notice::StageRaised { raised, queued, .. } => self.tell_stage(raised, queued),
+            Notice::JournalLost => self.visit.voice.journal_lost(),
+            Notice::Crowded { item, width } => self.tell_crowded(item, width),
+        }
+    }
+
+    fn tell_end(&mut self, result: ItemResult) {
+        self.visit
+            .voice
+            .ended(&result, self.results.len() + 1, self.count);
+        self.results.push(result);
+    }
+
+    fn tell_crowded(&self, index: ItemIndex, width: usize) {
+        let id = &self.items[index.0].id;
+        let why = &self.crowding;
+        self.visit.voice.warning(&format!(
+            "{id} waits: {why}; at most {width} at once until there is room"
+        ));
+    }
+
+    fn never_started(&self, index: ItemIndex, outcome: Outcome) -> ItemResult {
+        let item = &self.items[index.0];
+        ItemResult {
+            id: item.id.to_string(),
+            title: shown_title(item, &self.masker),
+            outcome,
+            ending: None,
+            duration: Duration::ZERO,
+            credential: None,
+            log: None,
+            log_cut: None,
+            tail: Vec::new(),
+            unrecorded: None,
+        }
+    }
+
+    fn tell_stage(&self, raised: Raised, queued: usize) {
+        let mut running: Vec<(&str, Duration)> = self
+            .live
+            .iter()
+            .map(|(index, live)| (self.items[index.0].id.as_str(), live.began.elapsed()))
+            .collect();
+        running.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
+        let grace = self.visit.invocation.grace;
+        self.visit.voice.stage(&StageView {
+            raised,
+            running: &running,
+            queued,
+            grace,
+        });
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Closes everything, tells how it went, and says how the program ends.
+    pub(super) fn end(mut self, messages: &mut UnboundedReceiver<Message>) -> Result<Exit> {
+        if self.visit.invocation.mode != Mode::Sequential {
+            let left = self.launcher.end_the_rest();
+            if !left.is_empty() {
+                let names = self.masker.mask_text(&left.join(", ")).into_owned();
+                self.visit.voice.left("the run", left.len(), &names);
+            }
+        }
+        let poisoned = self
+            .journal
+            .take()
+            .and_then(|journal| journal.finish().err());
+        // Nothing is under way any more, so nothing can still be told.
+        while messages.try_recv().is_ok() {}
+        // Records that were lost have no notice of their own.
+        self.results
+            .extend(std::mem::take(&mut self.ended).into_values());
+        let status = self.status(poisoned.is_some());
+        let exit = match self.scheduler.fatal() {
+            Some(press) => Exit::Signal(press),
+            None => Exit::Status(status),
+        };
+        self.record.ended = Some(Timestamp::now());
+        self.record.exit_status = matches!(exit, Exit::Status(_)).then(|| status.code());
+        let kept = self.run.write_record(&self.record);
+        let again = self.visit.voice.rerun(self.scheduler.queued() > 0);
+        let rerun = self.masker.mask_text(&again).into_owned();
+        let summary = Summary {
+            results: &self.results,
+            not_started: self.scheduler.queued(),
+            duration: self.began.elapsed(),
+            rerun: &rerun,
+        };
+        self.visit
+            .voice
+            .summary(&summary, self.run.id().as_str(), self.record.exit_status);
+        self.lock.release();
+        match (kept, exit) {
+            (Err(error), Exit::Status(ExitStatus::Success)) => Err(error),
+            (Err(_) | Ok(()), exit) => Ok(exit),
+        }
+    }
+
+    fn status(&self, poisoned: bool) -> ExitStatus {
+        let any = |outcome| self.results.iter().any(|result| result.outcome == outcome);
+        if self.guard_lost
+            || poisoned
+            || self
+                .results
+                .iter()
+                .any(|result| result.unrecorded.is_some())
+        {
+            ExitStatus::State
+        } else if self
+            .results
+            .iter()
+            .any(|result| result.outcome.is_failure())
+        {
+            ExitStatus::Failed
+        } else if any(Outcome::Deferred) || self.scheduler.deadline_left_work() {
+            ExitStatus::WorkLeft
+        } else {
+            ExitStatus::Success
+        }
+    }
+}
+
+fn limits(visit: &Visit<'_>, pool: Option<&Pool>) -> Result<Limits> {
+    let invocation = &visit.invocation;
+    let (width, discipline) = match invocation.mode {
+        Mode::Sequential => (1, Discipline::Shared),
+        Mode::Parallel(width) => (width, Discipline::Isolated),
+    };
+    let slots = pool.map_or(usize::MAX, Pool::slots);
+    if slots < width {
+        visit.voice.warning(&format!(
+            "--parallel {width} has only {slots} credential slots: no more items run at once; more keys, or \
+             `slots` in [credentials], widen it"
+        ));
+    }
+    let width = width.min(slots);
+    let room = room_for_items()?;
+    if room < width {
+        visit.voice.warning(&format!(
+            "--parallel {width} is lowered to {room}: no more file descriptors are allowed; `ulimit -n 1024` widens it"
+        ));
+    }
+    let width = width.min(room);
+    Ok(Limits {
+        width,
+        failures_max: invocation.failures_max,
+        credential_wait: invocation.credential_wait,
+        timeout: invocation.timeout,
+        idle_timeout: invocation.idle_timeout,
+        stop_after: invocation.stop_after,
+        retry: invocation.retry.clone(),
+        // Two runs that began in the same second shall not retry in step.
+        seed: u64::from(std::process::id()),
+        grace: invocation.grace,
+        discipline,
+    })
+}
+
+/// How many items the limit on open files leaves room for (getrlimit(2)).
+fn room_for_items() -> Result<usize> {
+    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE)
+        .map_err(|error| Error::state(format!("cannot read the limit on open files: {error}")))?;
+    let soft = usize::try_from(soft).unwrap_or(usize::MAX);
+    match soft.saturating_sub(OWN_DESCRIPTORS) / ITEM_DESCRIPTORS_MAX {
+        0 => {
+            let message = format!("only {soft} open files are allowed, too few to run an item");
+            Err(Error::usage(message).with_hint("ulimit -n 1024"))
+        }
+        room => Ok(room),
+    }
+}
+
+/// Items whose command cannot be built: they fail without being started, and harm nobody.
+fn refused(plan: &Plan, masker: &Masker) -> Vec<ItemResult> {
+    plan.items
+        .iter()
+        .filter(|planned| planned.state == PlannedState::Refused)
+        .map(|planned| ItemResult {
+            id: planned.item.id.to_string(),
+            title: shown_title(&planned.item, masker),
+            outcome: Outcome::Failed,
+            ending: Some(Ending::Unstartable(
+                escape_text(&planned.reason).into_owned(),
+            )),
+            duration: Duration::ZERO,
+            credential: None,
+            log: None,
+            log_cut: None,
+            tail: Vec::new(),
+            unrecorded: None,
+        })
+        .collect()
+}
+
+pub(super) fn shown_title(item: &Item, masker: &Masker) -> String {
+    escape_text(&masker.mask_text(&item.title)).into_owned()
+}
+
+pub(super) const fn recorded(outcome: Outcome) -> RecordedOutcome {
+    match outcome {
+        Outcome::Done => RecordedOutcome::Done,
+        Outcome::Failed => RecordedOutcome::Failed,
+        Outcome::TimedOut => RecordedOutcome::TimedOut,
+        Outcome::Interrupted => RecordedOutcome::Interrupted,
+        Outcome::Deferred => RecordedOutcome::Deferred,
+    }
+}
