@@ -1,0 +1,120 @@
+//! The first Ctrl-C: nothing new starts, and nothing that runs is lost.
+
+use nix::sys::signal::Signal;
+
+use crate::support::gates::Gates;
+use crate::support::running::Running;
+use crate::support::workspace::Workspace;
+
+const ITEMS: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+/// Two of five items run; `press` asks the run to stop; both complete, and the next run does the other three.
+fn drained(on_terminal: bool, press: fn(&Running<'_>)) {
+    let workspace = Workspace::new(&ITEMS, "meet up");
+    let mut gates = workspace.gates(&ITEMS);
+    let launch = workspace.orchestrate(&["--parallel", "2", "w"]);
+    let launch = if on_terminal {
+        launch.env("NO_COLOR", "1").on_terminal()
+    } else {
+        launch
+    };
+    let running = launch.start();
+    assert_eq!(gates.next_sorted(2), ["a up", "b up"]);
+    press(&running);
+    running.wait_for("nothing new starts, 3 queued stay pending; 2 items running: ");
+    running.wait_for("stops them (SIGINT, then SIGKILL after");
+    complete(&gates, &["a", "b"]);
+    let finished = running.finish().exits(0);
+    let said = finished.stdout + &finished.stderr;
+    assert!(said.contains("2 done, 3 not started"), "{said}");
+    assert!(
+        said.contains("to run what is left: orchestrate --parallel 2 w"),
+        "{said}"
+    );
+    assert_eq!(workspace.done(), ["a", "b"]);
+
+    complete(&gates, &["c", "d", "e"]);
+    let again = workspace.orchestrate(&["--parallel", "2", "w"]).finish();
+    again.exits(0).says(&["3 done"]);
+    assert_eq!(workspace.done(), ITEMS);
+    let mut started = workspace.started();
+    started.sort();
+    assert_eq!(started, ITEMS, "each exactly once");
+}
+
+fn complete(gates: &Gates, items: &[&str]) {
+    for item in items {
+        gates.order(item, "exit 0");
+    }
+}
+
+#[test]
+fn sigint_drains() {
+    drained(false, |running| running.signal(Signal::SIGINT));
+}
+
+#[test]
+fn ctrl_c_on_a_terminal_drains() {
+    drained(true, |running| running.type_keys(b"\x03"));
+}
+
+#[test]
+fn sighup_drains() {
+    drained(false, |running| running.signal(Signal::SIGHUP));
+}
+
+#[test]
+fn an_item_that_fails_while_draining_is_a_failure() {
+    let workspace = Workspace::new(&["a", "b"], "meet up");
+    let mut gates = workspace.gates(&["a"]);
+    let running = workspace.orchestrate(&["-j1", "w"]).start();
+    gates.expect("a up");
+    running.signal(Signal::SIGINT);
+    running.wait_until_draining();
+    gates.order("a", "exit 3");
+    running
+        .finish()
+        .exits(1)
+        .says(&["0 done, 1 failed, 1 not started"]);
+    assert_eq!(workspace.items_that_are("failed"), ["a"]);
+}
+
+#[test]
+fn sighup_after_sighup_goes_on_draining() {
+    let workspace = Workspace::new(&["a", "b"], "meet up");
+    let mut gates = workspace.gates(&["a"]);
+    let running = workspace.orchestrate(&["-j1", "w"]).start();
+    gates.expect("a up");
+    running.signal(Signal::SIGHUP);
+    running.wait_until_draining();
+    running.signal(Signal::SIGHUP);
+    gates.order("a", "exit 0");
+    running.finish().exits(0);
+    assert_eq!(workspace.done(), ["a"]);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the debounce is about time")]
+fn a_burst_of_twenty_signals_is_one_press() {
+    let debounce = std::time::Duration::from_millis(300);
+    // What counts as one press lies within 300 ms. On a machine that was too busy for that, a burst says nothing.
+    for _ in 0..50 {
+        let workspace = Workspace::new(&["a", "b"], "meet up");
+        let mut gates = workspace.gates(&["a"]);
+        let running = workspace.orchestrate(&["-j1", "w"]).start();
+        gates.expect("a up");
+        let began = std::time::Instant::now();
+        for _ in 0..20 {
+            running.signal(Signal::SIGINT);
+        }
+        running.wait_for("nothing new starts");
+        gates.order("a", "exit 0");
+        let finished = running.finish();
+        if began.elapsed() < debounce {
+            finished.exits(0);
+            assert_eq!(workspace.done(), ["a"]);
+            return;
+        }
+    }
+    crate::support::skip::skipped("a burst of signals", "the machine is too busy");
+}

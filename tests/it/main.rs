@@ -1,0 +1,21 @@
+//! The real binary, run over real items: a file per subject, a test per fact.
+//!
+//! Every test works in a workspace of its own. Items meet the test at FIFOs and write down what they do; when a
+//! workspace goes out of scope, one oracle holds what they wrote against the promises that hold always.
+
+mod children;
+mod choice;
+mod credentials;
+mod death;
+mod drain;
+mod dry_run;
+mod failures;
+mod hostile;
+mod output;
+mod parallel;
+mod sequential;
+mod state;
+mod stop;
+mod support;
+mod time;
+mod usage;

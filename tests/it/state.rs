@@ -1,0 +1,150 @@
+//! The lock, the journal and the place where they lie: no item twice, and nothing guessed.
+
+use std::fs;
+use std::path::Path;
+
+use nix::unistd::geteuid;
+
+use crate::support::listing::listing;
+use crate::support::skip::skipped;
+use crate::support::workspace::Workspace;
+
+const JOURNAL: &str = ".orchestrate/w/journal.jsonl";
+
+#[test]
+fn a_second_run_of_the_workflow_is_turned_away_and_another_workflow_runs() {
+    for options in [&["-j1"][..], &[]] {
+        let workspace = Workspace::new(&["a", "b"], "meet up");
+        let more = "[workflow.other]\ncommand = [\"./item\", \"{id}\", \"{attempt}\"]\n\
+                    items = { list = \"others.txt\" }";
+        let config = workspace.read("orchestrate.toml");
+        workspace.write("orchestrate.toml", &format!("{config}\n{more}"));
+        workspace.write("others.txt", "o\n");
+        let mut gates = workspace.gates(&["a", "b", "o"]);
+        let first = workspace.orchestrate(&[options, &["w"]].concat()).start();
+        gates.expect("a up");
+
+        let before = listing(workspace.root());
+        let second = workspace.orchestrate(&["-j4", "w"]).finish().exits(75);
+        let holder = workspace.read(".orchestrate/w/lock");
+        let (pid, started) = holder.trim_end().split_once(' ').unwrap();
+        assert!(first.is_or_is_parent_of(pid), "{holder}");
+        let words = format!("another run holds the workflow `w`: pid {pid}, started {started}");
+        second.says(&[&words, "wait until it ends"]);
+        assert_eq!(listing(workspace.root()), before);
+
+        let other = workspace.orchestrate(&["-j1", "other"]).start();
+        gates.expect("o up");
+        gates.order("o", "exit 0");
+        other.finish().exits(0);
+
+        gates.order("a", "exit 0");
+        gates.order("b", "exit 0");
+        first.finish().exits(0);
+        assert_eq!(workspace.done(), ["a", "b", "o"]);
+    }
+}
+
+#[test]
+fn a_damaged_journal_stops_the_run_before_it_begins() {
+    let workspace = Workspace::new(&["a", "b", "c"], "test $item != c");
+    workspace.orchestrate(&["w"]).finish().exits(1);
+    let whole = workspace.read(JOURNAL);
+    let without_second: Vec<&str> = whole
+        .lines()
+        .filter(|line| !line.contains("\"b\""))
+        .collect();
+    for damaged in [
+        whole.replacen("\"outcome\":\"done\"", "\"outcome\":\"fail\"", 1),
+        without_second.join("\n") + "\n",
+        whole.replacen("\"version\":1", "\"version\":7", 1),
+        "rubbish\n".to_owned(),
+    ] {
+        for arguments in [&["w"][..], &["-j2", "w"], &["--dry-run", "w"]] {
+            workspace.write(JOURNAL, &damaged);
+            let launch = workspace.orchestrate(arguments);
+            // The oracle, too, reads the journal when a run has ended.
+            let running = launch.start();
+            running.wait_for("journal.jsonl");
+            workspace.write(JOURNAL, &whole);
+            running.finish().exits(65);
+            assert_eq!(workspace.started(), ["a", "b", "c"]);
+        }
+    }
+}
+
+#[test]
+fn a_torn_last_line_is_no_damage() {
+    let workspace = Workspace::new(&["a", "b"], "exit 0");
+    workspace
+        .orchestrate(&["w", "--limit", "1"])
+        .finish()
+        .exits(0);
+    let whole = workspace.read(JOURNAL);
+    let record = whole.lines().nth(1).unwrap();
+    workspace.write(JOURNAL, &(whole.clone() + &record[..record.len() / 2]));
+    workspace
+        .orchestrate(&["w"])
+        .finish()
+        .exits(0)
+        .says(&["warning: "]);
+    assert_eq!(workspace.started(), ["a", "b"]);
+    assert_eq!(workspace.done(), ["a", "b"]);
+}
+
+#[test]
+fn a_place_where_no_state_can_be_written_is_status_74() {
+    let workspace = Workspace::new(&["a"], "exit 0");
+    let program = workspace.root().join("item").display().to_string();
+    let list = workspace.root().join("items.txt").display().to_string();
+    // Not even root can make anything there.
+    let arguments = ["-j1", "run", "--items-from", &list, "--", &program, "{id}"];
+    let launch = workspace
+        .orchestrate(&arguments)
+        .directory(Path::new("/proc"));
+    launch.finish().exits(74).says(&[".orchestrate"]);
+
+    let above = workspace.root().parent().unwrap();
+    workspace.set_mode("..", 0o755);
+    workspace.set_mode(".", 0o555);
+    let nobody = [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+    ];
+    let orchestrate = above.join("bin/orchestrate").display().to_string();
+    let as_nobody = [&nobody[..], &[&orchestrate]].concat();
+    let words = if geteuid().is_root() {
+        as_nobody
+    } else {
+        vec![orchestrate.as_str()]
+    };
+    let version = workspace.program(&[&words[..], &["--version"]].concat());
+    if version.finish().stdout.starts_with("orchestrate ") {
+        let launch = workspace.program(&[&words[..], &["-j1", "w"]].concat());
+        launch.finish().exits(74).says(&[".orchestrate"]);
+    } else {
+        skipped("a read-only workspace", "no other user can run the binary");
+    }
+    workspace.set_mode(".", 0o755);
+    assert_eq!(workspace.started(), [""; 0]);
+}
+
+#[test]
+fn a_state_directory_that_is_something_else_is_refused() {
+    for make in [
+        "echo >.orchestrate",
+        "ln -s /tmp .orchestrate",
+        "mkfifo .orchestrate",
+    ] {
+        let workspace = Workspace::new(&["a"], "exit 0");
+        workspace.shell(make).finish().exits(0);
+        for arguments in [&["w"][..], &["-j1", "w"]] {
+            let finished = workspace.orchestrate(arguments).finish();
+            finished.exits(2).says(&[".orchestrate"]);
+        }
+        assert_eq!(workspace.started(), [""; 0], "{make}");
+        fs::remove_file(workspace.root().join(".orchestrate")).unwrap();
+    }
+}

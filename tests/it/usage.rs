@@ -1,0 +1,229 @@
+//! What is refused before anything starts.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::support::workspace::Workspace;
+
+/// Nothing has been started and no state has been made.
+#[track_caller]
+fn untouched(workspace: &Workspace) {
+    assert_eq!(workspace.started(), [""; 0]);
+    assert!(!workspace.has(".orchestrate"));
+}
+
+/// Expects exit 2 and these words for each line of arguments.
+#[track_caller]
+fn refused(workspace: &Workspace, arguments: &[&str], words: &[&str]) {
+    let finished = workspace.orchestrate(arguments).finish();
+    let finished = finished.exits(2).says(words);
+    assert_eq!(finished.stdout, "", "{arguments:?}");
+    untouched(workspace);
+}
+
+#[test]
+fn parallel_without_a_number_is_a_usage_error() {
+    let workspace = Workspace::new(&["a"], "exit 0");
+    for arguments in [
+        &["w", "--parallel"][..],
+        &["--parallel", "w"],
+        &["--parallel", "requirements"],
+        &["--parallel=", "w"],
+        &["--parallel", "-1", "w"],
+        &["--parallel", "1.5", "w"],
+        &["-j", "w"],
+        &["w", "-j"],
+    ] {
+        refused(&workspace, arguments, &["error: "]);
+    }
+    refused(
+        &workspace,
+        &["--parallel", "requirements"],
+        &["'requirements'", "--parallel <N>"],
+    );
+}
+
+#[test]
+fn unknown_names_are_refused_with_the_nearest_known_one() {
+    let workspace = Workspace::new(&["issue-42", "issue-43"], "exit 0");
+    for (arguments, words) in [
+        (&["v"][..], &["there is no workflow `v`"][..]),
+        (
+            &["requirement"],
+            &["there is no workflow `requirement`", "`requirements`"],
+        ),
+        (&["--paralel", "4", "w"], &["--paralel", "--parallel"]),
+        (&["w", "--rerun", "al"], &["all"]),
+        (&["w", "--format", "xml"], &["--format", "text"]),
+        (&["w", "--grace", "8"], &["needs a unit", "`8s`"]),
+        (&[], &["required"]),
+    ] {
+        refused(&workspace, arguments, words);
+    }
+}
+
+#[test]
+fn an_item_that_does_not_exist_is_named_with_the_nearest_one() {
+    let workspace = Workspace::new(&["issue-42", "issue-43"], "exit 0");
+    for (item, words) in [
+        ("isue-42", &["no item matches isue-42", "issue-42"][..]),
+        ("99", &["no item matches 99"]),
+        ("100-120", &["no item matches 100-120"]),
+        ("9-3", &["runs backwards", "3-9"]),
+        ("../x", &["is no item"]),
+    ] {
+        let finished = workspace.orchestrate(&["w", item]).finish();
+        finished.exits(2).says(words);
+        assert_eq!(workspace.started(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_mistake_in_the_file_is_named_with_its_line_and_a_remedy() {
+    let workspace = Workspace::new(&["a"], "exit 0");
+    for (top, table, words) in [
+        (
+            "paralel = 4",
+            "",
+            &["orchestrate.toml:1: ", "`paralel`", "`parallel`"][..],
+        ),
+        (
+            "",
+            "comand = [\"x\"]",
+            &["toml:5: ", "`comand`", "`command`"],
+        ),
+        ("", "grace = 8", &["toml:5: ", "needs a unit"]),
+        ("parallel = \"many\"", "", &["toml:1: ", "`parallel`"]),
+        (
+            "",
+            "items = { fils = \"x\" }",
+            &["toml:4: ", "`fils`", "`files`"],
+        ),
+        (
+            "",
+            "command = [\"./item\", \"{tilte}\"]",
+            &["{tilte}", "{title}"],
+        ),
+        (
+            "",
+            "command = [\"./item\", \"{id\"]",
+            &["a { without a }", "{{"],
+        ),
+        (
+            "",
+            "command = [\"./item\", \"{credential}\"]",
+            &["{credential}", "never go on a command line", "inject"],
+        ),
+        (
+            "",
+            "command = [\"{id}\"]",
+            &["the program `{id}`", "has a placeholder"],
+        ),
+        ("parallel = ", "", &["toml:1: "]),
+    ] {
+        workspace.configure(top, table);
+        refused(&workspace, &["w"], words);
+        refused(&workspace, &["--parallel", "4", "w"], words);
+        refused(&workspace, &["--dry-run", "w"], words);
+    }
+}
+
+#[test]
+fn a_bad_value_in_the_environment_names_its_variable() {
+    let workspace = Workspace::new(&["a"], "exit 0");
+    let launch = workspace.orchestrate(&["w"]);
+    let finished = launch.env("ORCHESTRATE_PARALLEL", "many").finish();
+    finished.exits(2).says(&["ORCHESTRATE_PARALLEL", "many"]);
+    untouched(&workspace);
+}
+
+#[test]
+fn a_command_that_cannot_be_run_is_refused_before_anything_starts() {
+    let workspace = Workspace::new(&["a"], "exit 0");
+    workspace.write("plain", "#!/bin/sh\n");
+    workspace.write("directory/file", "");
+    for (command, words) in [
+        (
+            "no-such-program",
+            &["`no-such-program`", "not found in PATH"][..],
+        ),
+        ("./missing", &["`./missing`", "does not exist"]),
+        ("./plain", &["`./plain`", "not executable", "chmod +x"]),
+        ("./directory", &["`./directory`", "is a directory"]),
+    ] {
+        workspace.configure("", &format!("command = [\"{command}\", \"{{id}}\"]"));
+        refused(&workspace, &["w"], words);
+        refused(&workspace, &["--parallel", "4", "w"], words);
+    }
+}
+
+#[test]
+fn a_pool_without_a_usable_key_is_refused() {
+    let workspace = Workspace::new(&["a"], "exit 0");
+    workspace.write("open-keys", "one = first-key-of-the-pool\n");
+    workspace.set_mode("open-keys", 0o644);
+    workspace.write("no-keys", "# nothing\n");
+    workspace.set_mode("no-keys", 0o600);
+    for (pool, words) in [
+        ("{ env = \"NO_KEYS\" }", &["pool is empty", "NO_KEYS"][..]),
+        ("{ file = \"no-keys\" }", &["pool is empty", "no-keys"]),
+        ("{ command = [\"true\"] }", &["pool is empty", "true"]),
+        ("{ file = \"missing\" }", &["key file", "missing"]),
+        ("{ command = [\"false\"] }", &["false", "failed"]),
+        (
+            "{ file = \"open-keys\" }",
+            &["can be read by others", "644", "chmod 600"],
+        ),
+    ] {
+        workspace.configure(
+            "",
+            &format!("[credentials]\npool = {pool}\ninject = \"API_KEY\""),
+        );
+        refused(&workspace, &["--parallel", "4", "w"], words);
+    }
+}
+
+#[test]
+fn json_without_parallel_is_for_the_dry_run_only() {
+    let workspace = Workspace::new(&["a"], "exit 0");
+    refused(&workspace, &["--format", "json", "w"], &["--parallel 1"]);
+    let workspace = Workspace::new(&["a"], "exit 0");
+    workspace
+        .orchestrate(&["--format", "json", "--parallel", "1", "w"])
+        .finish()
+        .exits(0);
+}
+
+#[test]
+fn a_list_that_is_not_there_is_named() {
+    let workspace = Workspace::new(&["a"], "exit 0");
+    workspace.configure("", "items = { list = \"missing.txt\" }");
+    let finished = workspace.orchestrate(&["w"]).finish();
+    finished.exits(2).says(&["missing.txt"]);
+    assert_eq!(workspace.started(), [""; 0]);
+}
+
+#[test]
+fn a_list_command_that_fails_is_status_69() {
+    let workspace = Workspace::new(&["a"], "exit 0");
+    workspace.configure("", "items = { command = [\"false\"] }");
+    workspace.orchestrate(&["w"]).finish().exits(69);
+    assert_eq!(workspace.started(), [""; 0]);
+}
+
+#[test]
+fn state_and_keys_are_private() {
+    let workspace = Workspace::new(&["a"], "echo hello");
+    workspace
+        .orchestrate(&["--parallel", "1", "w"])
+        .finish()
+        .exits(0);
+    let mode = |path: std::path::PathBuf| {
+        let metadata = std::fs::metadata(&path);
+        metadata.expect("made by the run").permissions().mode() & 0o7777
+    };
+    let state = workspace.root().join(".orchestrate");
+    assert_eq!(mode(state.clone()), 0o700);
+    assert_eq!(mode(state.join("w/journal.jsonl")), 0o600);
+    assert_eq!(mode(state.join("runs/latest/logs")), 0o700);
+    assert_eq!(mode(workspace.log("a")), 0o600);
+}
