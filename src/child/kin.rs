@@ -92,12 +92,7 @@ impl Orphans {
             } else {
                 StopSignal::Terminate
             };
-            for process in &left {
-                if !names.contains(&process.name) {
-                    names.push(process.name.clone());
-                }
-                send(&process.process, signal);
-            }
+            signal_and_name(&left, signal, &mut names);
             if elapsed >= LEFT_TIME_MAX {
                 names.push("still running, for it cannot be killed".to_owned());
                 return names;
@@ -128,12 +123,7 @@ impl Orphans {
             } else {
                 StopSignal::Terminate
             };
-            for process in &left {
-                if !names.contains(&process.name) {
-                    names.push(process.name.clone());
-                }
-                send(&process.process, signal);
-            }
+            signal_and_name(&left, signal, &mut names);
             wait_for_any(&left, None, Duration::from_millis(50));
         }
     }
@@ -159,6 +149,16 @@ impl Orphans {
                 })
             })
             .collect()
+    }
+}
+
+/// Signals all of `left`, and names in `names` those that are not named yet.
+fn signal_and_name(left: &[Left], signal: StopSignal, names: &mut Vec<String>) {
+    for process in left {
+        if !names.contains(&process.name) {
+            names.push(process.name.clone());
+        }
+        send(&process.process, signal);
     }
 }
 
