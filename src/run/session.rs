@@ -444,7 +444,8 @@ impl<'a> Session<'a> {
                     .ended
                     .remove(&item)
                     .or_else(|| self.last_results.remove(&item));
-                let result = known.unwrap_or_else(|| self.never_started(item, outcome));
+                let result = known
+                    .unwrap_or_else(|| unstarted(&self.items[item.0], &self.masker, outcome, None));
                 self.tell_end(result);
             }
             Notice::Retrying {
@@ -478,22 +479,6 @@ impl<'a> Session<'a> {
         self.visit.voice.warning(&format!(
             "{id} waits: {why}; at most {width} at once until there is room"
         ));
-    }
-
-    fn never_started(&self, index: ItemIndex, outcome: Outcome) -> ItemResult {
-        let item = &self.items[index.0];
-        ItemResult {
-            id: item.id.to_string(),
-            title: shown_title(item, &self.masker),
-            outcome,
-            ending: None,
-            duration: Duration::ZERO,
-            credential: None,
-            log: None,
-            log_cut: None,
-            tail: Vec::new(),
-            unrecorded: None,
-        }
     }
 
     fn tell_stage(&self, raised: Raised, queued: usize) {
@@ -639,21 +624,27 @@ fn refused(plan: &Plan, masker: &Masker) -> Vec<ItemResult> {
     plan.items
         .iter()
         .filter(|planned| planned.state == PlannedState::Refused)
-        .map(|planned| ItemResult {
-            id: planned.item.id.to_string(),
-            title: shown_title(&planned.item, masker),
-            outcome: Outcome::Failed,
-            ending: Some(Ending::Unstartable(
-                escape_text(&planned.reason).into_owned(),
-            )),
-            duration: Duration::ZERO,
-            credential: None,
-            log: None,
-            log_cut: None,
-            tail: Vec::new(),
-            unrecorded: None,
+        .map(|planned| {
+            let why = Ending::Unstartable(escape_text(&planned.reason).into_owned());
+            unstarted(&planned.item, masker, Outcome::Failed, Some(why))
         })
         .collect()
+}
+
+/// What became of an item of which no process was started.
+fn unstarted(item: &Item, masker: &Masker, outcome: Outcome, ending: Option<Ending>) -> ItemResult {
+    ItemResult {
+        id: item.id.to_string(),
+        title: shown_title(item, masker),
+        outcome,
+        ending,
+        duration: Duration::ZERO,
+        credential: None,
+        log: None,
+        log_cut: None,
+        tail: Vec::new(),
+        unrecorded: None,
+    }
 }
 
 pub(super) fn shown_title(item: &Item, masker: &Masker) -> String {
