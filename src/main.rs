@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::Parser as _;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
-use orchestrate::child::guard::{self, GUARD_VARIABLE, GuardedEnd, adopt_orphans, watch_the_guard};
+use orchestrate::child::guard::{self, GUARD_VARIABLE, GuardedEnd, watch_the_guard};
 use orchestrate::cli::Cli;
 use orchestrate::output::terminal::Outputs;
 use orchestrate::run::{Exit, run, wants_a_guard};
@@ -28,7 +28,6 @@ fn main() -> ExitCode {
         let number = variable.and_then(|number| number.to_str()?.parse().ok());
         let guard = number.map_or(Ok(None), watch_the_guard)?;
         if let (Some(_), Some(number)) = (&guard, number) {
-            adopt_orphans()?;
             surroundings.process = number;
         } else if let Some(grace) = wants_a_guard(Cli::parse(), &surroundings) {
             return watch_over(grace);
@@ -142,8 +141,12 @@ fn command_line() -> Vec<String> {
 fn die_by(signal: i32) -> ExitCode {
     // SIGQUIT would leave a core file, and keys in it.
     let _best_effort = setrlimit(Resource::RLIMIT_CORE, 0, 0);
-    // It returns only when the signal is blocked; then the number that shells give to such a death.
-    let _blocked = emulate_default_handler(signal);
+    // The first process of a container cannot die by a signal of its own (pid_namespaces(7)).
+    if std::process::id() != 1 {
+        // It returns only when the signal is blocked.
+        let _blocked = emulate_default_handler(signal);
+    }
+    // The number that shells give to such a death.
     ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX))
 }
 

@@ -6,6 +6,7 @@ pub mod dry_run;
 pub mod elapsed;
 pub mod json;
 pub mod paint;
+pub mod progress;
 pub mod result;
 pub mod stages;
 pub mod summary;

@@ -11,6 +11,7 @@ mod outlook;
 mod present;
 mod session;
 mod signals;
+mod suspension;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use crate::child::guard::wait_for_the_guards_death;
+use crate::child::guard::{adopt_orphans, wait_for_the_guards_death};
 use crate::cli::Cli;
 use crate::config::options::Format;
 use crate::config::resolve::{Invocation, Mode, resolve};
@@ -66,6 +67,8 @@ pub(crate) enum Message {
         /// What it left running, and we have ended.
         left: Vec<String>,
     },
+    /// Nothing of an item runs any more until it is resumed.
+    Suspended(ItemIndex),
     /// The guard that started us has died.
     GuardLost,
     /// A record is on disk, or will never be.
@@ -103,7 +106,8 @@ pub fn run(
     runtime.block_on(async {
         // A signal that comes while the configuration is read, from a pipe perhaps, ends us at once: nothing has begun.
         let resolved = resolve(cli, surroundings);
-        let mut signals = Signals::listen(&surroundings.ignored_signals)?;
+        let guarded = resolved.as_ref().is_ok_and(is_guarded);
+        let mut signals = Signals::listen(&surroundings.ignored_signals, guarded)?;
         let result = match resolved {
             Ok(invocation) => {
                 let voice = Voice::new(handle.clone(), &invocation, line);
@@ -136,7 +140,7 @@ async fn flush(
     let mut flushed = tokio::task::spawn_blocking(move || terminal.finish());
     tokio::select! {
         _ = &mut flushed => {}
-        _ = signals.next() => {
+        _ = signals.next_press(|| ()) => {
             handle.abandon();
             let _ended = flushed.await;
         }
@@ -203,6 +207,13 @@ impl Visit<'_> {
     }
 
     async fn perform(self, signals: &mut Signals) -> Result<Exit> {
+        if is_guarded(&self.invocation) {
+            adopt_orphans().map_err(|error| {
+                Error::state(format!(
+                    "cannot watch over what items leave behind: {error}"
+                ))
+            })?;
+        }
         let program = launch::preflight(&self.invocation, self.surroundings)?;
         let secrets = match self.secrets(signals).await? {
             Ok(secrets) => secrets,
@@ -298,7 +309,7 @@ impl Visit<'_> {
                 let root = self.invocation.place.root.clone();
                 let read =
                     collect::aside("keys", move || source::read(&table, &root, &surroundings));
-                unless_pressed(signals, read?, "the keys").await
+                self.unless_pressed(signals, read?, "the keys").await
             }
             (Some(_) | None, Mode::Sequential) | (None, Mode::Parallel(_)) => Ok(Ok(Vec::new())),
         }
@@ -315,7 +326,28 @@ impl Visit<'_> {
             self.surroundings.clone(),
             self.terminal.clone(),
         )?;
-        unless_pressed(signals, collected, "the items").await
+        self.unless_pressed(signals, collected, "the items").await
+    }
+
+    /// What a thread of ours reads, or the press that came before it.
+    async fn unless_pressed<T>(
+        &self,
+        signals: &mut Signals,
+        read: oneshot::Receiver<Result<T>>,
+        what: &str,
+    ) -> Result<std::result::Result<T, Press>> {
+        let question = || {
+            self.voice
+                .say(&format!("{what} are being read; nothing runs yet"));
+        };
+        tokio::select! {
+            biased;
+            press = signals.next_press(question) => Ok(Err(press)),
+            read = read => match read {
+                Ok(read) => read.map(Ok),
+                Err(_) => Err(Error::source(format!("{what} could not be read: a thread of ours died"))),
+            },
+        }
     }
 
     /// A press before the first item is known: nothing runs, and nothing is lost.
@@ -346,22 +378,6 @@ impl Visit<'_> {
     }
 }
 
-/// What a thread of ours reads, or the press that came before it.
-async fn unless_pressed<T>(
-    signals: &mut Signals,
-    read: oneshot::Receiver<Result<T>>,
-    what: &str,
-) -> Result<std::result::Result<T, Press>> {
-    tokio::select! {
-        biased;
-        press = signals.next() => Ok(Err(press)),
-        read = read => match read {
-            Ok(read) => read.map(Ok),
-            Err(_) => Err(Error::source(format!("{what} could not be read: a thread of ours died"))),
-        },
-    }
-}
-
 /// Feeds the scheduler until the run is over.
 async fn drive(
     session: &mut Session<'_>,
@@ -377,11 +393,11 @@ async fn drive(
         let wake = session.wake_at();
         tokio::select! {
             biased;
-            press = signals.next() => session.pressed(press),
+            received = signals.next() => session.receive(received),
             Some(message) = messages.recv() => {
                 // A Ctrl-C that ended the child has reached us as well: it comes first.
-                if let Some(press) = signals.arrived().await {
-                    session.pressed(press);
+                if let Some(received) = signals.arrived().await {
+                    session.receive(received);
                 }
                 session.take(message);
             }
@@ -397,11 +413,16 @@ async fn until(wake: Option<tokio::time::Instant>) {
     }
 }
 
-/// Whether what was typed is a run in parallel mode, which a guard watches over, and the grace of its items then.
+/// Whether what was typed is something that a guard watches over, and the grace of its items then.
 #[must_use]
 pub fn wants_a_guard(cli: Cli, surroundings: &Surroundings) -> Option<std::time::Duration> {
     // What is wrong is told by the run itself.
     let invocation = resolve(cli, surroundings).ok()?;
-    let parallel = invocation.mode != Mode::Sequential && !invocation.dry_run;
-    parallel.then_some(invocation.grace)
+    // As the first process of a container we inherit all its orphans, and somebody has to reap them.
+    (is_guarded(&invocation) || surroundings.process == 1).then_some(invocation.grace)
+}
+
+/// Whether a guard watches over the run.
+fn is_guarded(invocation: &Invocation) -> bool {
+    invocation.mode != Mode::Sequential && !invocation.dry_run
 }

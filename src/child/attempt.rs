@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::control::Control;
+use super::control::{Control, Request};
 use super::kin::{Marker, Orphans};
 use super::process::{Attachment, Command, Pipes, Process, spawn};
 use crate::schedule::event::{Ending, StopSignal};
@@ -136,6 +136,7 @@ fn describe(program: &CString, error: Errno) -> String {
     match error {
         Errno::ENOENT => format!("{program} or its interpreter does not exist"),
         Errno::ENOEXEC => format!("{program} is no program: a script begins with `#!`"),
+        Errno::ETXTBSY => format!("{program} is being written by another process"),
         Errno::E2BIG => format!("{program} cannot take arguments and variables of this size"),
         other => format!("{program} cannot be started: {}", other.desc()),
     }
@@ -206,7 +207,7 @@ impl<'a> Watch<'a> {
                 self.forget_blocked_time(began);
             }
             if ready.woken {
-                self.pass_signals_on(output);
+                self.serve_requests(output);
             }
             self.read(&ready.readable, output);
             self.flush_silent_streams(output);
@@ -221,7 +222,7 @@ impl<'a> Watch<'a> {
         while !output.hand_on() {
             self.streams.clear();
             if self.poll(false, output).woken {
-                self.pass_signals_on(output);
+                self.serve_requests(output);
             }
         }
         (self.process.reap(), self.killed)
@@ -290,15 +291,20 @@ impl<'a> Watch<'a> {
         PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
     }
 
-    fn pass_signals_on(&mut self, output: &mut impl Output) {
-        for signal in self.control.take() {
-            // An ended process stays unreaped until the end of this watch: its number is still its own.
-            self.process.signal(signal);
-            if signal == StopSignal::Kill {
-                self.killed = true;
-                output.abandon();
+    fn serve_requests(&mut self, output: &mut impl Output) {
+        let control = self.control;
+        // An ended process stays unreaped until the end of this watch: its number is still its own.
+        control.serve(|request| match request {
+            Request::Stop(signal) => {
+                self.process.signal(signal);
+                if signal == StopSignal::Kill {
+                    self.killed = true;
+                    output.abandon();
+                }
             }
-        }
+            Request::Suspend => self.process.suspend(),
+            Request::Resume => self.process.resume(),
+        });
     }
 
     fn read(&mut self, readable: &[bool], output: &mut impl Output) {
@@ -399,7 +405,7 @@ mod tests {
     fn run(script: &str) -> (Ending, Kept) {
         let mut kept = Kept::default();
         let ending = shell(script)
-            .run(&Control::new().unwrap(), &mut kept)
+            .run(&Control::new(|| {}).unwrap(), &mut kept)
             .ending;
         (ending, kept)
     }
@@ -450,14 +456,14 @@ mod tests {
             ..Kept::default()
         };
         let ending = shell(&script)
-            .run(&Control::new().unwrap(), &mut kept)
+            .run(&Control::new(|| {}).unwrap(), &mut kept)
             .ending;
         assert_eq!((ending, kept.partials), (Ending::Exited(6), 1));
     }
 
     #[test]
     fn a_signal_that_was_sent_before_the_spawn_reaches_the_child() {
-        let control = Control::new().unwrap();
+        let control = Control::new(|| {}).unwrap();
         control.signal(StopSignal::Terminate);
         let ending = shell("sleep 1000")
             .run(&control, &mut Kept::default())
@@ -467,7 +473,7 @@ mod tests {
 
     #[test]
     fn a_blocked_reader_loses_nothing_and_a_kill_does_not_wait_for_it() {
-        let control = Control::new().unwrap();
+        let control = Control::new(|| {}).unwrap();
         let mut kept = Kept {
             blocked: true,
             ..Kept::default()
@@ -484,7 +490,7 @@ mod tests {
             ..shell("")
         };
         let ending = attempt
-            .run(&Control::new().unwrap(), &mut Kept::default())
+            .run(&Control::new(|| {}).unwrap(), &mut Kept::default())
             .ending;
         let expected = "/no/such or its interpreter does not exist";
         assert_eq!(ending, Ending::Unstartable(expected.to_owned()));

@@ -6,6 +6,10 @@
 //! little can bring it down.
 //!
 //! Only its own unreaped children are signalled, whose numbers cannot have become a stranger's.
+//!
+//! A shell sees a job as stopped when the guard is. So on Ctrl-Z the orchestrator suspends its items and stops, and
+//! then the guard stops: both by a SIGTSTP that has been blocked and pending meanwhile, which the kernel takes back
+//! when a SIGCONT comes, and ignores where nobody could send one (POSIX, "orphaned process group").
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -61,12 +65,15 @@ pub fn watch(
     nix::sys::prctl::set_child_subreaper(true)?;
     let watched = watched_signals();
     let before = watched.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
-    let signals = SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    let (signals, stops) = (descriptor(&watched)?, descriptor(&suspend_signal())?);
+    suspend_signal().thread_block()?;
     let orchestrator = start(arguments, environment, &before)?;
-    let guard = Guard {
+    let mut guard = Guard {
         signals,
+        stops,
         orchestrator,
         strangers,
+        suspending: false,
     };
     let end = guard.wait_for_the_orchestrator();
     guard.end_what_is_left(grace);
@@ -81,6 +88,8 @@ fn watched_signals() -> SigSet {
         Signal::SIGTERM,
         Signal::SIGHUP,
         Signal::SIGQUIT,
+        Signal::SIGUSR1,
+        Signal::SIGCONT,
         Signal::SIGCHLD,
     ] {
         watched.add(signal);
@@ -88,10 +97,15 @@ fn watched_signals() -> SigSet {
     watched
 }
 
-/// In our process group, with our terminal, and with the signal mask that we were started with.
+fn descriptor(signals: &SigSet) -> nix::Result<SignalFd> {
+    SignalFd::with_flags(signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
+/// In our process group, with our terminal, and with the signal mask that we were started with; only SIGTSTP is blocked
+/// from its first instant on.
 fn start(arguments: &[CString], environment: &[CString], mask: &SigSet) -> io::Result<Pid> {
     let mut attributes = PosixSpawnAttr::init()?;
-    attributes.set_sigmask(mask)?;
+    attributes.set_sigmask(&(*mask | suspend_signal()))?;
     attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK)?;
     let mut variables = environment.to_vec();
     let own_number = format!("{GUARD_VARIABLE}={}", Pid::this());
@@ -106,57 +120,91 @@ fn start(arguments: &[CString], environment: &[CString], mask: &SigSet) -> io::R
 
 struct Guard {
     signals: SignalFd,
+    /// Readable while a SIGTSTP is pending; never read.
+    stops: SignalFd,
     orchestrator: Pid,
-    /// Children that were there before us, and are none of our business.
+    /// Children that were there before us, and are not ours to end.
     strangers: Vec<Pid>,
+    /// The orchestrator knows of the SIGTSTP that is pending.
+    suspending: bool,
 }
 
 impl Guard {
-    fn wait_for_the_orchestrator(&self) -> io::Result<GuardedEnd> {
+    fn wait_for_the_orchestrator(&mut self) -> io::Result<GuardedEnd> {
         loop {
-            self.wait(None);
             self.forward_signals();
-            match waitpid(self.orchestrator, Some(WaitPidFlag::WNOHANG)) {
+            let looks = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
+            match waitpid(self.orchestrator, Some(looks)) {
                 Ok(WaitStatus::Exited(_, code)) => {
                     return Ok(GuardedEnd::Exited(u8::try_from(code).unwrap_or(u8::MAX)));
                 }
                 Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(GuardedEnd::Killed(signal)),
+                Ok(WaitStatus::Stopped(_, Signal::SIGTSTP)) => self.stop_until_continued()?,
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
             }
+            // Last: what ended before we began to listen wakes nobody.
             self.reap_orphans();
+            self.wait(None);
         }
     }
 
+    /// Stops us, if the SIGTSTP has not been taken back by now, and then lets the orchestrator go on.
+    fn stop_until_continued(&mut self) -> io::Result<()> {
+        suspend_signal().thread_unblock()?;
+        suspend_signal().thread_block()?;
+        self.suspending = false;
+        self.pass_on(Signal::SIGCONT);
+        Ok(())
+    }
+
+    /// Sends the orchestrator a signal. It is unreaped: its number is its own.
+    fn pass_on(&self, signal: Signal) {
+        let _ended = kill(self.orchestrator, signal);
+    }
+
     /// A signal to our number alone is passed on; the orchestrator is in our group and has got one to the group.
-    fn forward_signals(&self) {
+    fn forward_signals(&mut self) {
         while let Ok(Some(info)) = self.signals.read_signal() {
             let signal = i32::try_from(info.ssi_signo)
                 .ok()
                 .and_then(|it| Signal::try_from(it).ok());
             let from_the_terminal = info.ssi_code == SI_KERNEL;
-            if let Some(signal) = signal.filter(|&it| it != Signal::SIGCHLD && !from_the_terminal) {
-                // Unreaped: its number is its own.
-                let _ended = kill(self.orchestrator, signal);
+            if signal == Some(Signal::SIGCONT) {
+                self.suspending = false;
             }
+            if let Some(signal) = signal.filter(|&it| it != Signal::SIGCHLD && !from_the_terminal) {
+                self.pass_on(signal);
+            }
+        }
+        if !self.suspending && is_readable(&self.stops) {
+            self.suspending = true;
+            self.pass_on(Signal::SIGTSTP);
         }
     }
 
-    /// Whoever lost its parent in spite of the orchestrator being a subreaper too, and has ended.
+    /// Whoever has become our child and has ended: as the first process of a container, strangers too.
     fn reap_orphans(&self) {
-        for orphan in self.orphans() {
+        for orphan in self.children() {
             let _running = waitpid(orphan, Some(WaitPidFlag::WNOHANG));
         }
     }
 
+    fn children(&self) -> impl Iterator<Item = Pid> {
+        let children = children(Pid::this()).into_iter();
+        children.filter(|child| *child != self.orchestrator)
+    }
+
     fn orphans(&self) -> Vec<Pid> {
-        let mut orphans = children(Pid::this());
-        orphans.retain(|child| *child != self.orchestrator && !self.strangers.contains(child));
-        orphans
+        self.children()
+            .filter(|child| !self.strangers.contains(child))
+            .collect()
     }
 
     /// SIGINT, SIGTERM, SIGKILL to all our children until none is left; those of a child that ends become ours.
-    fn end_what_is_left(&self, grace: Duration) {
+    fn end_what_is_left(mut self, grace: Duration) {
+        // Ctrl-Z waits until nothing is left.
+        self.suspending = true;
         let began = now();
         let over = grace.saturating_add(KILL_TIME_MAX);
         let mut stop = StopSequence::begin(Duration::ZERO, grace);
@@ -183,7 +231,13 @@ impl Guard {
             self.wait(Some(next.saturating_sub(elapsed)));
             // A second signal does not wait for the grace.
             while let Ok(Some(info)) = self.signals.read_signal() {
-                if info.ssi_signo != Signal::SIGCHLD as u32
+                let stops = [
+                    Signal::SIGINT,
+                    Signal::SIGTERM,
+                    Signal::SIGHUP,
+                    Signal::SIGQUIT,
+                ];
+                if stops.iter().any(|&it| it as u32 == info.ssi_signo)
                     && let Some(kill_now) = stop.kill()
                 {
                     signal = kill_now;
@@ -194,13 +248,28 @@ impl Guard {
     }
 
     fn wait(&self, patience: Option<Duration>) {
-        let mut polled = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        let mut polled = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        if !self.suspending {
+            polled.push(PollFd::new(self.stops.as_fd(), PollFlags::POLLIN));
+        }
         let timeout = patience.map_or(PollTimeout::NONE, |patience| {
             PollTimeout::try_from(patience.as_millis() + 1).unwrap_or(PollTimeout::MAX)
         });
         // Interrupted or not, the caller looks again.
         let _interrupted = poll(&mut polled, timeout);
     }
+}
+
+/// The signal of Ctrl-Z.
+fn suspend_signal() -> SigSet {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGTSTP);
+    signals
+}
+
+fn is_readable(descriptor: &SignalFd) -> bool {
+    let mut polled = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
+    poll(&mut polled, PollTimeout::ZERO).is_ok_and(|count| count > 0)
 }
 
 /// A pidfd of the guard that started us, readable when it has died; `None` when no guard did: the variable then comes

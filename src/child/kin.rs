@@ -7,16 +7,18 @@
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use rustix::process::{Pid as RawPid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid as RawPid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
-use super::control::Control;
+use super::control::{Control, Request};
+use super::process::as_signal;
 use crate::escape::shown;
 use crate::schedule::event::StopSignal;
 
@@ -103,8 +105,14 @@ impl Orphans {
                 LEFT_TIME_MAX
             };
             wait_for_any(&left, Some(control), patience.saturating_sub(elapsed));
-            hurried = hurried || control.take().contains(&StopSignal::Kill);
+            // What is being ended is not worth suspending.
+            control.serve(|request| hurried |= request == Request::Stop(StopSignal::Kill));
         }
+    }
+
+    /// Reaps those that have ended while their items still run. Blocks for no longer than it takes to look.
+    pub fn reap(&self) {
+        let _living = self.alive();
     }
 
     /// Ends whatever is left of all items when none runs any more, and says what that was. A list of children may miss
@@ -128,27 +136,31 @@ impl Orphans {
         }
     }
 
-    /// Reaps what has ended, whoever left it, and finds what the item of `marker` has left running, or every item.
+    /// Reaps what has ended, and finds what the item of `marker` has left running, or every item.
     fn living(&self, marker: Option<&Marker>) -> Vec<Left> {
-        let _lock = self.reaping.lock().unwrap_or_else(PoisonError::into_inner);
-        let ours = Pid::this();
-        let living = children_of_thread(ours, ours)
+        let (_lock, living) = self.alive();
+        let ours = living
             .into_iter()
-            .filter(|&orphan| {
-                matches!(
-                    waitpid(orphan, Some(WaitPidFlag::WNOHANG)),
-                    Ok(WaitStatus::StillAlive)
-                )
-            });
-        living
-            .filter(|&orphan| marker.is_none_or(|marker| marker.is_in_environment_of(orphan)))
-            .filter_map(|orphan| {
-                Some(Left {
-                    process: open(orphan)?,
-                    name: format!("{} (pid {orphan})", command(orphan)),
-                })
+            .filter(|&orphan| marker.is_none_or(|marker| marker.is_in_environment_of(orphan)));
+        ours.filter_map(|orphan| {
+            Some(Left {
+                process: open(orphan)?,
+                name: format!("{} (pid {orphan})", command(orphan)),
             })
-            .collect()
+        })
+        .collect()
+    }
+
+    /// Reaps what has ended, whoever left it. What is alive keeps its number as long as the lock is held.
+    fn alive(&self) -> (MutexGuard<'_, ()>, Vec<Pid>) {
+        let lock = self.reaping.lock().unwrap_or_else(PoisonError::into_inner);
+        let ours = Pid::this();
+        let mut orphans = children_of_thread(ours, ours);
+        orphans.retain(|&orphan| {
+            let looked = waitpid(orphan, Some(WaitPidFlag::WNOHANG));
+            matches!(looked, Ok(WaitStatus::StillAlive))
+        });
+        (lock, orphans)
     }
 }
 
@@ -158,7 +170,10 @@ fn signal_and_name(left: &[Left], signal: StopSignal, names: &mut Vec<String>) {
         if !names.contains(&process.name) {
             names.push(process.name.clone());
         }
-        send(&process.process, signal);
+        // A stopped process acts on nothing but SIGKILL until it is continued.
+        for signal in [as_signal(signal), Signal::SIGCONT] {
+            send(&process.process, signal);
+        }
     }
 }
 
@@ -220,17 +235,12 @@ fn open(pid: Pid) -> Option<OwnedFd> {
     pidfd_open(RawPid::from_raw(pid.as_raw())?, PidfdFlags::empty()).ok()
 }
 
-/// Signals a process that may have ended meanwhile, and continues it if it was stopped.
-pub(super) fn send(process: &OwnedFd, signal: StopSignal) {
-    let signal = match signal {
-        StopSignal::Interrupt => Signal::INT,
-        StopSignal::Terminate => Signal::TERM,
-        StopSignal::Kill => Signal::KILL,
-    };
-    // It fails only when the process has ended meanwhile.
-    let _ended = pidfd_send_signal(process, signal);
-    // A stopped process acts on nothing but SIGKILL until it is continued.
-    let _ended = pidfd_send_signal(process, Signal::CONT);
+/// Signals a process that may have ended meanwhile.
+pub(super) fn send(process: &OwnedFd, signal: Signal) {
+    if let Some(signal) = rustix::process::Signal::from_named_raw(signal as i32) {
+        // It fails only when the process has ended meanwhile.
+        let _ended = pidfd_send_signal(process, signal);
+    }
 }
 
 fn wait_for_any(left: &[Left], control: Option<&Control>, patience: Duration) {

@@ -6,6 +6,7 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -21,6 +22,15 @@ use crate::schedule::event::{Ending, StopSignal};
 
 /// `POSIX_SPAWN_SETSID` of glibc and musl (`<spawn.h>`), which nix does not name.
 const POSIX_SPAWN_SETSID: i16 = 0x80;
+
+/// A program that is being written is tried again after this long …
+const BUSY_WAIT: Duration = Duration::from_millis(50);
+
+/// … this many times: for a second.
+const BUSY_WAITS_MAX: u32 = 20;
+
+/// How often we look for what a suspended item has started meanwhile.
+const SUSPEND_LOOKS_MAX: u32 = 16;
 
 /// How a child relates to our terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,15 +107,33 @@ pub fn spawn(command: &Command<'_>) -> nix::Result<(Process, Option<Pipes>)> {
         // Onto itself: clears close-on-exec in this child alone, whatever other threads spawn meanwhile.
         actions.add_dup2(inherited.as_raw_fd(), inherited.as_raw_fd())?;
     }
-    let pid = posix_spawn(
-        command.program,
-        &actions,
-        &attributes,
-        command.arguments,
-        command.environment,
-    )?;
+    let start = || {
+        posix_spawn(
+            command.program,
+            &actions,
+            &attributes,
+            command.arguments,
+            command.environment,
+        )
+    };
+    let pid = when_written(start, || std::thread::sleep(BUSY_WAIT))?;
     drop(child_ends);
     Ok((Process::adopt(pid, command)?, pipes))
+}
+
+/// A program that is open for writing cannot be executed (ETXTBSY, execve(2)), but whoever writes it may be about to
+/// close it.
+fn when_written<T>(
+    mut start: impl FnMut() -> nix::Result<T>,
+    mut wait: impl FnMut(),
+) -> nix::Result<T> {
+    for _ in 0..BUSY_WAITS_MAX {
+        match start() {
+            Err(Errno::ETXTBSY) => wait(),
+            started => return started,
+        }
+    }
+    start()
 }
 
 /// As a shell would: only SIGPIPE, which the Rust runtime ignores, is put back.
@@ -156,16 +184,48 @@ impl Process {
     /// its own, else to it alone.
     pub fn signal(&self, signal: StopSignal) {
         // Pinned first, while they can still be found below it.
-        let elsewhere = self
-            .marker
-            .as_ref()
-            .map(|marker| descendants_elsewhere(self.pid, marker));
-        self.send(as_signal(signal));
+        let elsewhere = self.elsewhere();
         // A stopped process acts on nothing but SIGKILL until it is continued.
-        self.send(Signal::SIGCONT);
-        for process in elsewhere.iter().flatten() {
-            send(process, signal);
+        let signals = [as_signal(signal), Signal::SIGCONT];
+        for signal in signals {
+            self.send(signal);
         }
+        for process in &elsewhere {
+            for signal in signals {
+                send(process, signal);
+            }
+        }
+    }
+
+    /// Stops everything that [`Process::signal`] reaches where it is. SIGTSTP would not do: a process group that nobody
+    /// could continue ignores it (POSIX, "orphaned process group"), and each child leads one.
+    pub fn suspend(&self) {
+        self.send(Signal::SIGSTOP);
+        let mut stopped = 0;
+        // What is not stopped yet may start more.
+        for _ in 0..SUSPEND_LOOKS_MAX {
+            let elsewhere = self.elsewhere();
+            for process in &elsewhere {
+                send(process, Signal::SIGSTOP);
+            }
+            if elsewhere.len() == stopped {
+                break;
+            }
+            stopped = elsewhere.len();
+        }
+    }
+
+    /// Lets everything go on that was suspended.
+    pub fn resume(&self) {
+        self.send(Signal::SIGCONT);
+        for process in &self.elsewhere() {
+            send(process, Signal::SIGCONT);
+        }
+    }
+
+    fn elsewhere(&self) -> Vec<OwnedFd> {
+        let marker = self.marker.as_ref();
+        marker.map_or_else(Vec::new, |marker| descendants_elsewhere(self.pid, marker))
     }
 
     fn send(&self, signal: Signal) {
@@ -243,6 +303,25 @@ mod tests {
             marker: None,
         });
         assert_eq!(error.unwrap_err(), Errno::ENOENT);
+    }
+
+    #[test]
+    fn a_program_that_is_being_written_is_tried_again_for_a_while() {
+        let mut busy = vec![Ok(7), Err(Errno::ETXTBSY), Err(Errno::ETXTBSY)];
+        let mut waits = 0;
+        let started = when_written(|| busy.pop().unwrap(), || waits += 1);
+        assert_eq!((started, waits), (Ok(7), 2));
+        let mut tries = 0;
+        let started: nix::Result<()> = when_written(
+            || {
+                tries += 1;
+                Err(Errno::ETXTBSY)
+            },
+            || (),
+        );
+        assert_eq!((started, tries), (Err(Errno::ETXTBSY), BUSY_WAITS_MAX + 1));
+        let gone: nix::Result<()> = when_written(|| Err(Errno::ENOENT), || panic!("no reason"));
+        assert_eq!(gone, Err(Errno::ENOENT));
     }
 
     #[test]

@@ -206,6 +206,11 @@ impl Launcher {
         }
     }
 
+    /// Reaps those processes that items have left and that have ended.
+    pub(super) fn reap_orphans(&self) {
+        self.orphans.reap();
+    }
+
     /// Ends whatever items have left, when none runs any more, and says what that was.
     pub(super) fn end_the_rest(&self) -> Vec<String> {
         self.orphans.end_the_rest()
@@ -256,7 +261,12 @@ impl Launcher {
                 (marker, Arc::clone(&self.orphans))
             }),
         };
-        let control = Control::new()
+        let (messages, index) = (self.messages.clone(), order.index);
+        let on_suspended = move || {
+            // The loop is gone only when the whole process is going.
+            let _nobody = messages.send(Message::Suspended(index));
+        };
+        let control = Control::new(on_suspended)
             .map_err(|error| Ending::Crowded(format!("there is no eventfd for it: {error}")))?;
         Ok((attempt, control))
     }

@@ -14,6 +14,7 @@ use crate::output::terminal::TerminalHandle;
 use crate::report::elapsed::elapsed;
 use crate::report::json;
 use crate::report::paint::Paint;
+use crate::report::progress::{Progress, progress_message};
 use crate::report::result::{ItemResult, ending_words, outcome_word};
 use crate::report::stages::{StageView, stage_message};
 use crate::report::summary::Summary;
@@ -166,6 +167,15 @@ impl Voice {
         ));
     }
 
+    /// An item takes much longer than the others did.
+    pub(super) fn straggles(&self, id: &str, time: Duration, usual: Duration, log: &str) {
+        self.say(&format!(
+            "{id} has been running for {}, the others took about {}: {log}",
+            elapsed(time),
+            elapsed(usual)
+        ));
+    }
+
     /// An attempt failed, and the item gets another one.
     pub(super) fn retrying(&self, result: &ItemResult, attempt: u32, of: u32, wait: Duration) {
         let why = result.ending.as_ref().map(ending_words).unwrap_or_default();
@@ -185,6 +195,33 @@ impl Voice {
                 self.say(line);
             }
         }
+    }
+
+    /// The answer to the question how it is going.
+    pub(super) fn progress(&self, progress: &Progress<'_>) {
+        for line in progress_message(progress).lines() {
+            self.say(line);
+        }
+    }
+
+    /// Ctrl-Z: `items` are stopped where they are, and we are next.
+    pub(super) fn suspended(&self, items: usize) {
+        let stopped = match items {
+            0 => "suspended".to_owned(),
+            1 => "suspended: 1 item is stopped where it is, with its timers".to_owned(),
+            _ => format!("suspended: {items} items are stopped where they are, with their timers"),
+        };
+        self.say(&format!("{stopped}; `fg` or SIGCONT goes on"));
+    }
+
+    /// We, and as many items, go on.
+    pub(super) fn resumed(&self, items: usize, paused: Duration) {
+        let goes_on = if items == 1 {
+            "1 item goes on"
+        } else {
+            &format!("{items} items go on")
+        };
+        self.say(&format!("{goes_on} after {}", elapsed(paused)));
     }
 
     pub(super) fn journal_lost(&self) {

@@ -1,6 +1,6 @@
 //! The run itself: the scheduler, and everything that its actions act upon.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,8 @@ use tokio::time::Instant;
 
 use super::item_output::OutputReport;
 use super::launch::{self, Launcher, Order, inheritable, millis};
+use super::signals::Received;
+use super::suspension::{Permit, Step};
 use super::{Exit, Message, Visit, keep};
 use crate::child::control::Control;
 use crate::config::resolve::{Mode, Verbosity};
@@ -22,12 +24,14 @@ use crate::escape::escape_text;
 use crate::items::item::{Item, ItemId};
 use crate::items::plan::{Plan, PlannedState};
 use crate::output::mask::Masker;
+use crate::report::progress::{Progress, RunningItem};
 use crate::report::result::{ItemResult, ending_words};
 use crate::report::stages::StageView;
 use crate::report::summary::Summary;
+use crate::schedule::clock::Clock;
 use crate::schedule::event::{Action, CredentialIndex, Ending, Event, ItemIndex, Notice, Outcome};
 use crate::schedule::scheduler::{Limits, Scheduler};
-use crate::schedule::stage::{Discipline, Press, Raised};
+use crate::schedule::stage::{Discipline, Raised};
 use crate::state::directory::{RunDirectory, StateDirectory};
 use crate::state::journal::Journal;
 use crate::state::journal_thread::JournalThread;
@@ -60,6 +64,8 @@ pub(super) struct Session<'a> {
     visit: Visit<'a>,
     scheduler: Scheduler,
     began: Instant,
+    clock: Clock,
+    suspension: Option<Suspension>,
     /// What the scheduler's indices mean.
     items: Vec<Item>,
     live: BTreeMap<ItemIndex, Live>,
@@ -85,6 +91,17 @@ pub(super) struct Session<'a> {
     crowding: String,
     /// Events that an action has brought about at once.
     due: VecDeque<Event>,
+}
+
+/// From Ctrl-Z until we go on. Nothing is decided meanwhile.
+#[derive(Default)]
+struct Suspension {
+    /// We are not stopped before it is dropped.
+    permit: Option<Permit>,
+    /// Items of which something may still run.
+    waiting: BTreeSet<ItemIndex>,
+    /// What has been told meanwhile.
+    held: Vec<Message>,
 }
 
 /// An attempt that runs.
@@ -154,6 +171,8 @@ impl<'a> Session<'a> {
         Ok(Self {
             scheduler: Scheduler::new(items.len(), limits),
             began: Instant::now(),
+            clock: Clock::default(),
+            suspension: None,
             count: items.len() + refused.len(),
             items,
             live: BTreeMap::new(),
@@ -188,24 +207,86 @@ impl<'a> Session<'a> {
         self.scheduler.is_over()
     }
 
-    /// When the scheduler wants to be woken.
-    pub(super) fn wake_at(&self) -> Option<Instant> {
-        self.scheduler
-            .wake_at()
-            .and_then(|wake| self.began.checked_add(wake))
+    /// When to look at the clock again.
+    pub(super) fn wake_at(&mut self) -> Option<Instant> {
+        let look = self
+            .clock
+            .next_look(self.began.elapsed(), self.scheduler.wake_at());
+        look.and_then(|look| self.began.checked_add(look))
     }
 
-    pub(super) fn pressed(&mut self, press: Press) {
-        self.step(Event::Pressed(press));
+    pub(super) fn receive(&mut self, received: Received) {
+        match received {
+            Received::Press(press) => self.step(Event::Pressed(press)),
+            Received::Question => self.tell_status(),
+            Received::Suspension(Step::Suspend(permit)) => self.suspend(permit),
+            Received::Suspension(Step::Continued) => self.go_on(),
+        }
     }
 
     pub(super) fn woke(&mut self) {
+        // Nobody else does it while a long item leaves one behind after another.
+        if self.visit.invocation.mode != Mode::Sequential {
+            self.launcher.reap_orphans();
+        }
         self.step(Event::Woke);
     }
 
-    /// Takes note of what a thread tells.
+    fn suspend(&mut self, permit: Permit) {
+        self.clock.suspend(self.began.elapsed());
+        let controls = self
+            .live
+            .iter()
+            .filter_map(|(&item, live)| Some((item, live.control.as_ref()?)));
+        let mut waiting = BTreeSet::new();
+        for (item, control) in controls {
+            control.suspend();
+            waiting.insert(item);
+        }
+        self.visit.voice.suspended(waiting.len());
+        let permit = Some(permit).filter(|_| !waiting.is_empty());
+        let suspension = self.suspension.get_or_insert_default();
+        (suspension.permit, suspension.waiting) = (permit, waiting);
+    }
+
+    fn go_on(&mut self) {
+        let Some(suspension) = self.suspension.take() else {
+            return;
+        };
+        for control in self.live.values().filter_map(|live| live.control.as_ref()) {
+            control.resume();
+        }
+        let paused = self.clock.resume(self.began.elapsed());
+        self.visit.voice.resumed(self.live.len(), paused);
+        for message in suspension.held {
+            self.take(message);
+        }
+    }
+
+    /// While we are being suspended, nothing is decided, so that nothing new is started.
     pub(super) fn take(&mut self, message: Message) {
+        let ended = match &message {
+            Message::Suspended(item) | Message::Ended { item, .. } => Some(*item),
+            Message::GuardLost | Message::Recorded { .. } => None,
+        };
+        // Without a guard there is nobody who would watch over what is suspended.
+        let holds = !matches!(message, Message::GuardLost);
+        let Some(suspension) = self.suspension.as_mut().filter(|_| holds) else {
+            return self.note(message);
+        };
+        if let Some(item) = ended {
+            suspension.waiting.remove(&item);
+        }
+        if suspension.waiting.is_empty() {
+            suspension.permit = None;
+        }
+        suspension.held.push(message);
+    }
+
+    /// Takes note of what a thread tells.
+    fn note(&mut self, message: Message) {
         match message {
+            Message::Suspended(_) => {}
             Message::GuardLost => {
                 self.guard_lost = true;
                 self.step(Event::GuardLost);
@@ -244,7 +325,7 @@ impl<'a> Session<'a> {
 
     fn step(&mut self, event: Event) {
         self.due.push_back(event);
-        let now = self.now();
+        let now = self.clock.look(self.began.elapsed());
         while let Some(event) = self.due.pop_front() {
             for action in self.scheduler.on_event(event, now) {
                 self.perform(action);
@@ -286,8 +367,11 @@ impl<'a> Session<'a> {
 
     fn listen(&mut self, item: ItemIndex) {
         let control = self.live.get(&item).and_then(|live| live.control.as_ref());
-        let silence = control.map_or(Duration::ZERO, Control::silence);
-        let since = self.now().saturating_sub(silence);
+        let heard = control.and_then(Control::heard_at).map(Instant::from_std);
+        let since = heard.map_or_else(
+            || self.now(),
+            |heard| self.clock.at(heard.saturating_duration_since(self.began)),
+        );
         self.due.push_back(Event::Silent { item, since });
     }
 
@@ -461,6 +545,12 @@ impl<'a> Session<'a> {
                 }
             }
             Notice::StageRaised { raised, queued, .. } => self.tell_stage(raised, queued),
+            Notice::Straggles { item, time, usual } => {
+                let id = &self.items[item.0].id;
+                let attempt = self.live.get(&item).map_or(1, |live| live.attempt);
+                let log = self.shown_log(id, attempt);
+                self.visit.voice.straggles(id.as_str(), time, usual, &log);
+            }
             Notice::JournalLost => self.visit.voice.journal_lost(),
             Notice::Crowded { item, width } => self.tell_crowded(item, width),
         }
@@ -497,8 +587,35 @@ impl<'a> Session<'a> {
         });
     }
 
+    fn tell_status(&self) {
+        let now = Instant::now();
+        let silence = |live: &Live| {
+            let heard = live.control.as_ref().and_then(Control::heard_at)?;
+            Some(now.saturating_duration_since(Instant::from_std(heard)))
+        };
+        let shows_output = self.visit.invocation.mode != Mode::Sequential;
+        let running: Vec<RunningItem<'_>> = self
+            .live
+            .iter()
+            .map(|(index, live)| RunningItem {
+                id: self.items[index.0].id.as_str(),
+                time: live.began.elapsed(),
+                silence: silence(live).filter(|_| shows_output),
+                attempt: live.attempt,
+                credential: live.credential.as_deref(),
+            })
+            .collect();
+        self.visit.voice.progress(&Progress {
+            results: &self.results,
+            count: self.count,
+            running: &running,
+            queued: self.scheduler.queued(),
+            duration: self.began.elapsed(),
+        });
+    }
+
     fn now(&self) -> Duration {
-        self.began.elapsed()
+        self.clock.at(self.began.elapsed())
     }
 
     /// Closes everything, tells how it went, and says how the program ends.
@@ -561,7 +678,7 @@ impl<'a> Session<'a> {
             .any(|result| result.outcome.is_failure())
         {
             ExitStatus::Failed
-        } else if any(Outcome::Deferred) || self.scheduler.deadline_left_work() {
+        } else if any(Outcome::Deferred) || self.scheduler.gave_up_on_work() {
             ExitStatus::WorkLeft
         } else {
             ExitStatus::Success

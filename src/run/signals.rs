@@ -1,9 +1,28 @@
-//! The signals that stop a run, as a stream of presses.
+//! The signals that a run answers, as a stream: presses that stop it, Ctrl-Z, and the question how it is going.
+
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
 
+use super::suspension::{self, Step};
 use crate::error::{Error, Result};
 use crate::schedule::stage::Press;
+
+/// Questions within this time are one: a signal to our whole group reaches us twice, once through the guard.
+const QUESTIONS_APART: Duration = Duration::from_millis(300);
+
+/// What has been received.
+#[derive(Debug)]
+pub(super) enum Received {
+    /// Stop.
+    Press(Press),
+    /// SIGUSR1: how is it going?
+    Question,
+    /// Ctrl-Z, or what comes after it.
+    Suspension(Step),
+}
 
 /// The signals that we listen to. One that was ignored when we were started stays ignored, as `nohup` and a
 /// shell's `&` want it (POSIX, "Signals and Error Handling" of the shell).
@@ -13,15 +32,19 @@ pub(super) struct Signals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
     quit: Option<Signal>,
+    question: Option<Signal>,
+    questioned_at: Option<Instant>,
+    suspensions: Option<UnboundedReceiver<Step>>,
 }
 
 impl Signals {
-    /// Begins to listen. Call it inside the runtime, before anything is started or collected.
+    /// Begins to listen. Call it inside the runtime, before anything is started or collected. A run that is not
+    /// `guarded` shares its terminal with its items, which stop with us on Ctrl-Z without our doing.
     ///
     /// # Errors
     ///
     /// When the system lets us install no handler.
-    pub(super) fn listen(ignored: &[i32]) -> Result<Self> {
+    pub(super) fn listen(ignored: &[i32], guarded: bool) -> Result<Self> {
         let open = |kind: SignalKind| {
             if ignored.contains(&kind.as_raw_value()) {
                 return Ok(None);
@@ -35,29 +58,65 @@ impl Signals {
             interrupt: open(SignalKind::interrupt())?,
             terminate: open(SignalKind::terminate())?,
             quit: open(SignalKind::quit())?,
+            question: open(SignalKind::user_defined1())?,
+            questioned_at: None,
+            suspensions: guarded.then(suspension::watch).transpose()?,
         })
     }
 
-    /// The next press. Cancel safe: no signal is lost when this future is dropped.
-    pub(super) async fn next(&mut self) -> Press {
-        tokio::select! {
-            biased;
-            () = next_of(&mut self.quit) => Press::Quit,
-            () = next_of(&mut self.terminate) => Press::Terminate,
-            () = next_of(&mut self.interrupt) => Press::Interrupt,
-            () = next_of(&mut self.hang_up) => Press::HangUp,
+    /// The next of them. Cancel safe: no signal is lost when this future is dropped.
+    pub(super) async fn next(&mut self) -> Received {
+        loop {
+            tokio::select! {
+                biased;
+                () = next_of(&mut self.quit) => return Received::Press(Press::Quit),
+                () = next_of(&mut self.terminate) => return Received::Press(Press::Terminate),
+                () = next_of(&mut self.interrupt) => return Received::Press(Press::Interrupt),
+                () = next_of(&mut self.hang_up) => return Received::Press(Press::HangUp),
+                step = next_step(&mut self.suspensions) => return Received::Suspension(step),
+                () = next_of(&mut self.question) => {
+                    let before = self.questioned_at.replace(Instant::now());
+                    if before.is_none_or(|before| before.elapsed() >= QUESTIONS_APART) {
+                        return Received::Question;
+                    }
+                }
+            }
         }
     }
 
-    /// A press that has already arrived, without waiting for one.
-    pub(super) async fn arrived(&mut self) -> Option<Press> {
+    /// The next press. Whoever only waits for one has nothing to suspend: Ctrl-Z stops us at once. `on_question` answers
+    /// the question how it is going.
+    pub(super) async fn next_press(&mut self, mut on_question: impl FnMut()) -> Press {
+        loop {
+            match self.next().await {
+                Received::Press(press) => return press,
+                Received::Question => on_question(),
+                // A step that is dropped is agreed to.
+                Received::Suspension(_) => {}
+            }
+        }
+    }
+
+    /// What has already arrived, without waiting for it.
+    pub(super) async fn arrived(&mut self) -> Option<Received> {
         // The runtime looks at its signal pipe only when this task yields.
         tokio::task::yield_now().await;
         tokio::select! {
             biased;
-            press = self.next() => Some(press),
+            received = self.next() => Some(received),
             () = std::future::ready(()) => None,
         }
+    }
+}
+
+async fn next_step(steps: &mut Option<UnboundedReceiver<Step>>) -> Step {
+    let step = match steps {
+        Some(steps) => steps.recv().await,
+        None => None,
+    };
+    match step {
+        Some(step) => step,
+        None => std::future::pending().await,
     }
 }
 

@@ -192,6 +192,15 @@ pub enum Notice {
         /// Items that were not started.
         queued: usize,
     },
+    /// An item runs much longer than the others did; told once for an attempt.
+    Straggles {
+        /// Which one.
+        item: ItemIndex,
+        /// For how long it has been running.
+        time: Duration,
+        /// How long the usual item took.
+        usual: Duration,
+    },
     /// The journal takes no more records, and nothing new was to be started anyway.
     JournalLost,
     /// The system has no room for so many processes; the item goes back to the queue.

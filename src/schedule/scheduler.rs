@@ -10,12 +10,11 @@ use super::event::{
     Action, CredentialIndex, Ending, Event, ItemIndex, Notice, Outcome, Slot, StopSignal,
 };
 use super::retry::{RetryRule, Spread};
+use super::room::Room;
 use super::slots::Slots;
 use super::stage::{Cause, Discipline, Press, Raised, Stage, Stages};
 use super::stop::StopSequence;
-
-/// Nothing is started for this long after the system had no room for another process.
-const CROWDED_WAIT: Duration = Duration::from_secs(1);
+use super::straggler::DoneTimes;
 
 /// The number of SIGINT, the same on every Unix (POSIX `kill -2`).
 const SIGINT: i32 = 2;
@@ -75,12 +74,10 @@ pub struct Scheduler {
     spread: Spread,
     tally: Tally,
     failed: usize,
-    /// Items at once as far as the system has room; never more than `limits.width`.
-    width: usize,
-    /// Since the system had no room, nothing is started before this.
-    crowded_until: Option<Duration>,
-    crowding_is_told: bool,
-    deadline_came: bool,
+    room: Room,
+    done_times: DoneTimes,
+    /// We drain for want of time or room, not because somebody wants it.
+    gave_up: bool,
     actions: Vec<Action>,
 }
 
@@ -94,6 +91,9 @@ enum Active {
     Running {
         slot: Slot,
         credential: Option<CredentialIndex>,
+        started_at: Duration,
+        /// A person knows that it takes long.
+        straggles: bool,
         /// When the attempt has taken too long.
         late_at: Duration,
         /// When it is worth asking whether it has printed something.
@@ -147,10 +147,9 @@ impl Scheduler {
             spread: Spread::new(limits.seed),
             tally: Tally::default(),
             failed: 0,
-            width: limits.width,
-            crowded_until: None,
-            crowding_is_told: false,
-            deadline_came: false,
+            room: Room::new(limits.width),
+            done_times: DoneTimes::default(),
+            gave_up: false,
             actions: Vec::new(),
             limits,
         }
@@ -172,11 +171,16 @@ impl Scheduler {
             Event::Pressed(press) => self.on_pressed(press, now),
         }
         if now >= self.limits.stop_after && !self.is_stopping() {
-            self.deadline_came = true;
+            self.gave_up = true;
             self.raise(Stage::Draining, Cause::Deadline, now);
+        }
+        if self.room.is_hopeless(now) && !self.is_stopping() {
+            self.gave_up = true;
+            self.raise(Stage::Draining, Cause::NoRoom, now);
         }
         self.signal_what_is_due(now);
         self.stop_what_is_late(now);
+        self.tell_of_stragglers(now);
         self.defer_what_waited_too_long(now);
         self.queue_what_has_waited(now);
         self.end_what_will_not_be_tried_again();
@@ -189,7 +193,8 @@ impl Scheduler {
     pub fn wake_at(&self) -> Option<Duration> {
         let deadline = Some(self.limits.stop_after).filter(|_| !self.is_stopping());
         let room = self
-            .crowded_until
+            .room
+            .crowded_until()
             .filter(|_| !self.is_stopping() && !self.queue.is_empty());
         let due = |active: &Active| match active {
             Active::Reserving { since, .. } => {
@@ -197,11 +202,16 @@ impl Scheduler {
             }
             Active::Running {
                 stopping,
+                started_at,
+                straggles,
                 late_at,
                 listen_at,
                 ..
             } => match stopping {
-                Stopping::No => Some(*late_at.min(listen_at)),
+                Stopping::No => {
+                    let straggles_at = self.straggles_at(*started_at, *straggles);
+                    Some(*late_at.min(listen_at).min(&straggles_at))
+                }
                 Stopping::Told => None,
                 Stopping::WithTheRun(stop) | Stopping::Late(stop) => stop.next(),
             },
@@ -236,10 +246,10 @@ impl Scheduler {
         self.queue.len()
     }
 
-    /// Whether `--stop-after` has kept items from being started.
+    /// Whether `--stop-after`, or want of room, has kept items from being started.
     #[must_use]
-    pub fn deadline_left_work(&self) -> bool {
-        self.deadline_came && !self.queue.is_empty()
+    pub fn gave_up_on_work(&self) -> bool {
+        self.gave_up && !self.queue.is_empty()
     }
 
     /// The signal to die by, when one has taken the run past draining.
@@ -263,6 +273,8 @@ impl Scheduler {
         let running = Active::Running {
             slot,
             credential,
+            started_at: now,
+            straggles: false,
             late_at: now.saturating_add(self.limits.timeout),
             listen_at: now.saturating_add(self.limits.idle_timeout),
             stopping: Stopping::No,
@@ -289,6 +301,7 @@ impl Scheduler {
         let Some(Active::Running {
             slot,
             credential,
+            started_at,
             stopping,
             ..
         }) = self.active.remove(&item)
@@ -303,9 +316,11 @@ impl Scheduler {
             self.make_room(item, now);
             return;
         }
-        self.width = self.limits.width.min(self.width + 1);
-        self.crowding_is_told = false;
+        self.room.recover();
         let outcome = outcome_of(ending, stopping);
+        if outcome == Outcome::Done {
+            self.done_times.add(now.saturating_sub(started_at));
+        }
         let attempt = self.attempts.get(&item).copied().unwrap_or(1);
         let retry = Some(outcome)
             .filter(|outcome| outcome.is_failure() && !self.is_stopping())
@@ -327,14 +342,9 @@ impl Scheduler {
             *attempt -= 1;
         }
         self.queue.push_front(item);
-        self.crowded_until = Some(now.saturating_add(CROWDED_WAIT));
-        let width = self.running().max(1);
-        if width != self.width || !self.crowding_is_told {
-            self.width = width;
-            self.crowding_is_told = true;
-            self.actions
-                .push(Action::Emit(Notice::Crowded { item, width }));
-        }
+        let told = self.room.refused(self.running(), now);
+        self.actions
+            .extend(told.map(|width| Action::Emit(Notice::Crowded { item, width })));
     }
 
     fn is_being_stopped(&self, item: ItemIndex) -> bool {
@@ -577,6 +587,36 @@ impl Scheduler {
         }
     }
 
+    fn tell_of_stragglers(&mut self, now: Duration) {
+        let usual = self.done_times.usual();
+        let Some(after) = self.done_times.straggles_after() else {
+            return;
+        };
+        for (&item, active) in &mut self.active {
+            if let Active::Running {
+                started_at,
+                straggles: straggles @ false,
+                stopping: Stopping::No,
+                ..
+            } = active
+                && now >= started_at.saturating_add(after)
+                && self.limits.discipline == Discipline::Isolated
+            {
+                *straggles = true;
+                let time = now.saturating_sub(*started_at);
+                self.actions
+                    .push(Action::Emit(Notice::Straggles { item, time, usual }));
+            }
+        }
+    }
+
+    /// When a person should learn that an attempt takes long; never, if they know it, or cannot be told.
+    fn straggles_at(&self, started_at: Duration, is_known: bool) -> Duration {
+        let told = is_known || self.limits.discipline == Discipline::Shared;
+        let after = self.done_times.straggles_after().filter(|_| !told);
+        after.map_or(Duration::MAX, |after| started_at.saturating_add(after))
+    }
+
     fn queue_what_has_waited(&mut self, now: Duration) {
         let ready: Vec<ItemIndex> = self
             .active
@@ -607,14 +647,13 @@ impl Scheduler {
     }
 
     fn fill_slots(&mut self, now: Duration) {
-        if self.crowded_until.is_some_and(|until| now < until) {
+        if self.room.is_crowded(now) {
             return;
         }
-        self.crowded_until = None;
         while !self.is_stopping()
             && !self.queue.is_empty()
             && self.recording() <= self.unrecorded_max()
-            && self.holding_slots() < self.width
+            && self.holding_slots() < self.room.width()
         {
             let Some(slot) = self.slots.take() else {
                 return;

@@ -40,6 +40,8 @@ pub enum Cause {
     Failures,
     /// The time of `--stop-after` has come.
     Deadline,
+    /// The system has had no room for a single process for too long.
+    NoRoom,
     /// The guard that watches over us is gone.
     GuardLost,
     /// The journal cannot be written any more.

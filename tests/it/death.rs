@@ -4,6 +4,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::gates::Gates;
+use crate::support::process::only_child_of;
 use crate::support::running::Running;
 use crate::support::workspace::Workspace;
 
@@ -14,12 +15,9 @@ const BODY: &str = r#"
 setsid sh -c 'echo "$1 daemon" >arrivals; exec sleep 100000' sh "$item" </dev/null >/dev/null 2>&1 &
 meet up"#;
 
-/// The orchestrator proper: the one child of the process that was started.
+/// The orchestrator proper.
 fn orchestrator(guard: &Running<'_>) -> Pid {
-    let guard = guard.pid();
-    let path = format!("/proc/{guard}/task/{guard}/children");
-    let children = std::fs::read_to_string(path).unwrap();
-    Pid::from_raw(children.trim().parse().unwrap())
+    Pid::from_raw(only_child_of(guard.pid()))
 }
 
 /// A run in which `a` is done, and `b` and `c` run.

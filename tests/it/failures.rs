@@ -143,3 +143,16 @@ fn what_is_proposed_survives_a_shell() {
     workspace.shell(again).finish().exits(0);
     assert!(!workspace.has("mark"));
 }
+
+#[test]
+fn a_command_that_is_being_written_all_the_time_fails_without_being_retried() {
+    let workspace = Workspace::new(&["a"], "exit 0");
+    let path = workspace.root().join("item");
+    let open = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+    let launch = workspace.orchestrate(&["-j1", "w", "--retries", "3"]);
+    let finished = launch.finish().exits(1);
+    finished.says(&["is being written by another process"]);
+    assert!(workspace.started().is_empty());
+    drop(open);
+    workspace.orchestrate(&["-j1", "w"]).finish().exits(0);
+}

@@ -5,6 +5,7 @@
 
 mod children;
 mod choice;
+mod container;
 mod credentials;
 mod death;
 mod drain;
@@ -17,5 +18,6 @@ mod sequential;
 mod state;
 mod stop;
 mod support;
+mod suspend;
 mod time;
 mod usage;

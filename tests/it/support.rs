@@ -9,6 +9,7 @@ pub(crate) mod launch;
 pub(crate) mod ledger;
 pub(crate) mod line_reader;
 pub(crate) mod listing;
+pub(crate) mod process;
 pub(crate) mod running;
 pub(crate) mod skip;
 pub(crate) mod streams;

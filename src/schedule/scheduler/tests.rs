@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::super::retry::{ExitCodes, JITTER_PERCENT_MAX, RETRY_AFTER};
+use super::super::room::{CROWDED_WAIT, NO_ROOM_TIME_MAX};
+use super::super::straggler::STRAGGLER_AFTER_MIN;
 use super::*;
 
 const A: ItemIndex = ItemIndex(0);
@@ -444,7 +446,7 @@ fn the_deadline_drains_and_leaves_the_rest() {
         )
         .expect(exited(A, 0), &[record(A, Outcome::Done)])
         .expect(Event::Recorded { item: A }, &[ended(A, Outcome::Done)]);
-    assert!(script.scheduler.is_over() && script.scheduler.deadline_left_work());
+    assert!(script.scheduler.is_over() && script.scheduler.gave_up_on_work());
     assert_eq!(script.scheduler.wake_at(), None);
 }
 
@@ -465,6 +467,51 @@ fn an_item_for_which_the_system_has_no_room_waits_and_fewer_run_until_it_recover
         .expect(Event::Woke, &[])
         .expect(exited(A, 0), &[record(A, Outcome::Done), reserve(C)])
         .expect(granted(C), &[spawn(C, 1)]);
+    assert_eq!(script.scheduler.wake_at(), None);
+}
+
+#[test]
+fn a_system_without_room_for_a_single_process_ends_the_run_and_leaves_the_rest() {
+    let mut script = Script::new(2, limits(1)).started(&[A]);
+    let crowded = || Event::Exited {
+        item: A,
+        ending: Ending::Crowded("EAGAIN".to_owned()),
+    };
+    script
+        .expect(
+            crowded(),
+            &[Action::Emit(Notice::Crowded { item: A, width: 1 })],
+        )
+        .after(CROWDED_WAIT)
+        .expect(Event::Woke, &[reserve(A)])
+        .expect(granted(A), &[spawn(A, 1)])
+        .after(NO_ROOM_TIME_MAX)
+        .expect(crowded(), &[raised(Stage::Draining, Cause::NoRoom, 0, 2)]);
+    assert!(script.scheduler.is_over() && script.scheduler.gave_up_on_work());
+}
+
+#[test]
+fn an_item_that_runs_much_longer_than_the_others_did_is_told_of_once() {
+    const D: ItemIndex = ItemIndex(3);
+    let mut script = Script::new(4, limits(4)).started(&[A, B, C, D]);
+    script.after(Duration::from_secs(1));
+    for item in [A, B, C] {
+        script
+            .expect(exited(item, 0), &[record(item, Outcome::Done)])
+            .expect(Event::Recorded { item }, &[ended(item, Outcome::Done)]);
+    }
+    assert_eq!(script.scheduler.wake_at(), Some(STRAGGLER_AFTER_MIN));
+    let (time, usual) = (STRAGGLER_AFTER_MIN, Duration::from_secs(1));
+    let straggles = Notice::Straggles {
+        item: D,
+        time,
+        usual,
+    };
+    script
+        .after(STRAGGLER_AFTER_MIN.saturating_sub(usual))
+        .expect(Event::Woke, &[Action::Emit(straggles)])
+        .after(STRAGGLER_AFTER_MIN)
+        .expect(Event::Woke, &[]);
     assert_eq!(script.scheduler.wake_at(), None);
 }
 
@@ -731,7 +778,10 @@ impl World {
                 }
                 Action::Release { .. }
                 | Action::Emit(
-                    Notice::JournalLost | Notice::Retrying { .. } | Notice::Crowded { .. },
+                    Notice::JournalLost
+                    | Notice::Retrying { .. }
+                    | Notice::Straggles { .. }
+                    | Notice::Crowded { .. },
                 ) => {}
             }
         }

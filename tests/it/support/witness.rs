@@ -62,6 +62,15 @@ pub(crate) fn started(witness: &str) -> Vec<String> {
     starts.collect()
 }
 
+/// The process ids of the items' commands, in the order of their starts.
+pub(crate) fn pids(witness: &str) -> Vec<i32> {
+    let starts = witness
+        .lines()
+        .filter_map(|line| line.strip_prefix("start "));
+    let pids = starts.filter_map(|line| line.split(' ').nth(2)?.parse().ok());
+    pids.collect()
+}
+
 /// The signals that an item has received, in their order.
 pub(crate) fn signals(witness: &str, item: &str) -> Vec<String> {
     let prefix = format!("signal {item} ");
