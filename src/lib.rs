@@ -32,6 +32,8 @@
 //! - *Exit decides, not end-of-file*: a background process that holds a pipe cannot hold a slot.
 //! - *Nothing is left running*: every child leads a session; [`child::kin`] ends what it leaves behind, [`child::guard`]
 //!   everything when we die, and the run's lock is inherited by every child, so that no item is ever doubled.
+//! - *Only time that could be used counts*: timers stand still while the run is suspended or the machine is
+//!   ([`schedule::clock`]).
 //! - Everything that can grow has a named limit.
 
 pub mod answer;

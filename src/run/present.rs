@@ -207,11 +207,11 @@ impl Voice {
     /// Ctrl-Z: `items` are stopped where they are, and we are next.
     pub(super) fn suspended(&self, items: usize) {
         let stopped = match items {
-            0 => "suspended".to_owned(),
-            1 => "suspended: 1 item is stopped where it is, with its timers".to_owned(),
-            _ => format!("suspended: {items} items are stopped where they are, with their timers"),
+            0 => String::new(),
+            1 => ": 1 item stopped, timers paused".to_owned(),
+            _ => format!(": {items} items stopped, timers paused"),
         };
-        self.say(&format!("{stopped}; `fg` or SIGCONT goes on"));
+        self.say(&format!("suspended{stopped}; `fg` or SIGCONT goes on"));
     }
 
     /// We, and as many items, go on.

@@ -51,7 +51,7 @@ fn ctrl_z_stops_everything_that_items_have_started_and_fg_lets_it_go_on() {
     // The shell has its prompt back, and nothing of the items runs by then.
     running.wait_for("job: 148");
     wait_for_states(&processes, "T");
-    running.wait_for("suspended: 2 items are stopped where they are");
+    running.wait_for("suspended: 2 items stopped, timers paused");
     for item in ["a", "b"] {
         gates.order(item, "");
     }
