@@ -21,6 +21,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::low_level::emulate_default_handler;
 
 fn main() -> ExitCode {
+    die_of_panics();
     let cli = Cli::parse();
     let ended = surroundings().and_then(|mut surroundings| {
         receive_signals(&surroundings.ignored_signals)?;
@@ -150,11 +151,20 @@ fn die_by(signal: i32) -> ExitCode {
     ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX))
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "there is no terminal thread that could say it"
-)]
+/// A panic in any thread is our end, told and without a core file: a run that went on with a thread less would wait for
+/// its message for ever. The guard ends what we have started.
+fn die_of_panics() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        let _best_effort = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+        std::process::abort();
+    }));
+}
+
 fn complain(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
-    eprintln!("orchestrate: {error}");
+    use std::io::Write as _;
+    // There is no terminal thread that could say it; nobody is told when stderr cannot be written to.
+    let _unheard = writeln!(std::io::stderr(), "orchestrate: {error}");
     ExitCode::from(code)
 }

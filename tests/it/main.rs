@@ -6,6 +6,7 @@
 mod children;
 mod choice;
 mod container;
+mod crash;
 mod credentials;
 mod death;
 mod drain;

@@ -1,6 +1,7 @@
 //! What every test of this crate stands on: a workspace, the real binary in it, a per-item command that writes down
 //! what it does, FIFOs at which the test meets it, and one oracle that judges what was written down.
 
+pub(crate) mod cgroup;
 pub(crate) mod end;
 pub(crate) mod gates;
 pub(crate) mod github;
@@ -12,6 +13,7 @@ pub(crate) mod listing;
 pub(crate) mod process;
 pub(crate) mod running;
 pub(crate) mod skip;
+pub(crate) mod strace;
 pub(crate) mod streams;
 pub(crate) mod transcript;
 pub(crate) mod witness;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, pipe2};
 
 use super::running::{Finished, Running};
@@ -45,6 +45,7 @@ pub(crate) struct Launch<'a> {
     environment: BTreeMap<String, String>,
     streams: Streams,
     promise: Promise,
+    blocked: SigSet,
 }
 
 impl<'a> Launch<'a> {
@@ -56,6 +57,7 @@ impl<'a> Launch<'a> {
             words: words.iter().map(ToString::to_string).collect(),
             environment: workspace.environment(),
             streams: Streams::Pipes(String::new()),
+            blocked: SigSet::empty(),
             promise: Promise {
                 at_once: parallel(words),
                 slots: 1,
@@ -94,6 +96,12 @@ impl<'a> Launch<'a> {
         self
     }
 
+    /// With these signals blocked, as a careless launcher leaves them.
+    pub(crate) fn blocking(mut self, signals: &[Signal]) -> Self {
+        self.blocked.extend(signals.iter().copied());
+        self
+    }
+
     /// Promises at most this many items at once, where `--parallel` does not say it.
     pub(crate) fn at_once(mut self, items: usize) -> Self {
         self.promise.at_once = items;
@@ -127,7 +135,7 @@ impl<'a> Launch<'a> {
             .iter()
             .map(|(name, value)| text(&format!("{name}={value}")))
             .collect();
-        let pid = spawn(&actions, on_terminal, &words, &environment).expect("sh can be started");
+        let pid = spawn(&actions, on_terminal, &self.blocked, &words, &environment).expect("sh can be started");
         drop((theirs, life_line));
         Running::new(self.workspace, number, pid, ends, alive)
     }
@@ -138,16 +146,18 @@ impl<'a> Launch<'a> {
     }
 }
 
-/// As a login shell would start it: no signal ignored or blocked, whatever the test runner's own state.
+/// As a login shell would start it: no signal ignored, and none blocked that was not named, whatever the test runner's
+/// own state.
 fn spawn(
     actions: &PosixSpawnFileActions,
     session: bool,
+    blocked: &SigSet,
     words: &[CString],
     environment: &[CString],
 ) -> nix::Result<Pid> {
     let mut attributes = PosixSpawnAttr::init()?;
     attributes.set_sigdefault(&SigSet::all())?;
-    attributes.set_sigmask(&SigSet::empty())?;
+    attributes.set_sigmask(blocked)?;
     let mut flags =
         PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK;
     if session {

@@ -83,9 +83,30 @@ impl<'a> Running<'a> {
         pid == own || parent == Some(&own)
     }
 
-    /// Its process id.
-    pub(crate) fn pid(&self) -> i32 {
-        self.pid.as_raw()
+    /// The orchestrator proper, which the guard that was started has started; none while there is none yet.
+    pub(crate) fn orchestrator(&self) -> Option<Pid> {
+        let guard = self.pid;
+        let path = format!("/proc/{guard}/task/{guard}/children");
+        let children = std::fs::read_to_string(path).unwrap_or_default();
+        let first = children.split_whitespace().next()?;
+        first.parse().ok().map(Pid::from_raw)
+    }
+
+    /// Whether it has ended; what it has started may live on.
+    pub(crate) fn has_ended(&self) -> bool {
+        ready(&self.pidfd, Duration::ZERO)
+    }
+
+    /// Waits until it is stopped, or has ended.
+    pub(crate) fn wait_until_stopped(&self) {
+        let path = format!("/proc/{}/stat", self.pid);
+        let state = || {
+            let stat = std::fs::read_to_string(&path).unwrap_or_default();
+            stat.rsplit_once(") ").and_then(|it| it.1.chars().next())
+        };
+        while !matches!(state(), Some('T' | 'Z') | None) {
+            std::thread::yield_now();
+        }
     }
 
     /// Sends it a signal, to it alone.
