@@ -34,7 +34,8 @@ suspend and continue everything; SIGUSR1 says how it is going.";
     subcommand_negates_reqs = true,
     disable_help_subcommand = true,
     override_usage = "orchestrate [OPTIONS] <WORKFLOW> [ITEM]... [-- ARG...]\n       \
-                      orchestrate [OPTIONS] run --items-from FILE [ITEM]... -- COMMAND..."
+                      orchestrate [OPTIONS] run --items-from FILE [ITEM]... -- COMMAND...\n       \
+                      orchestrate [OPTIONS] <COMMAND> ..."
 )]
 pub struct Cli {
     /// Options, which may stand before or after the workflow.
@@ -71,6 +72,35 @@ pub struct Cli {
 pub enum Command {
     /// Run an ad-hoc command over a list of items
     Run(AdHoc),
+    /// What is no run.
+    #[command(flatten)]
+    OneShot(OneShot),
+}
+
+/// What does one thing and returns: it runs no item.
+#[derive(Subcommand, Debug)]
+pub enum OneShot {
+    /// Show how a run stands or went: the newest, live or ended, or the named one
+    Status(Status),
+}
+
+impl OneShot {
+    /// The word that was typed.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Status(_) => "status",
+        }
+    }
+}
+
+/// Which run is shown.
+#[derive(clap::Args, Debug)]
+#[command(override_usage = "orchestrate [OPTIONS] status [RUN]")]
+pub struct Status {
+    /// The run, or how its name begins [default: the newest]
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
 }
 
 /// An ad-hoc workflow.

@@ -16,7 +16,8 @@
 //!                          └► Reserve · Spawn · Signal · Record · Emit
 //! ```
 //!
-//! The folders are the rooms of that way, in its order; [`run`] joins them, and [`config`] says what was meant.
+//! The folders are the rooms of that way, in its order; [`run`] joins them, and [`config`] says what was meant. What is
+//! no run, such as `orchestrate status`, is in [`command`], a file each.
 //!
 //! # Rules
 //!
@@ -39,6 +40,7 @@
 pub mod answer;
 pub mod child;
 pub mod cli;
+pub mod command;
 pub mod config;
 pub mod credential;
 pub mod error;

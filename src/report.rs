@@ -8,5 +8,7 @@ pub mod json;
 pub mod paint;
 pub mod progress;
 pub mod result;
+pub mod run_status;
+pub mod run_view;
 pub mod stages;
 pub mod summary;

@@ -3,6 +3,7 @@
 //! It never blocks: the disk, the terminal and every child have threads of their own, which send it messages. It is
 //! the only place that knows all the rooms.
 
+mod chronicle;
 mod collect;
 mod item_output;
 mod keep;
@@ -20,7 +21,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use crate::child::guard::{adopt_orphans, wait_for_the_guards_death};
-use crate::cli::Cli;
+use crate::cli::{Cli, Command};
+use crate::command;
 use crate::config::options::Format;
 use crate::config::resolve::{Invocation, Mode, resolve};
 use crate::credential::secret::Secret;
@@ -69,6 +71,8 @@ pub(crate) enum Message {
     },
     /// Nothing of an item runs any more until it is resumed.
     Suspended(ItemIndex),
+    /// `events.jsonl` cannot be written, for this reason.
+    EventsLost(String),
     /// The guard that started us has died.
     GuardLost,
     /// A record is on disk, or will never be.
@@ -91,7 +95,7 @@ pub(crate) enum Message {
 ///
 /// When the runtime cannot be built, which takes an epoll and an eventfd.
 pub fn run(
-    cli: Cli,
+    mut cli: Cli,
     surroundings: &Surroundings,
     line: &[String],
     outputs: Outputs,
@@ -99,6 +103,19 @@ pub fn run(
 ) -> Result<Exit> {
     let (terminal, handle) = Terminal::start(outputs)
         .map_err(|error| Error::state(format!("cannot start a thread: {error}")))?;
+    cli.command = match cli.command.take() {
+        Some(Command::OneShot(command)) => {
+            let done = command::perform(command, cli, surroundings, handle.clone());
+            let status = done.unwrap_or_else(|error| {
+                present::error(&handle, &error);
+                error.status()
+            });
+            // A signal ends us here as everywhere.
+            terminal.finish();
+            return Ok(Exit::Status(status));
+        }
+        other => other,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

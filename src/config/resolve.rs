@@ -101,32 +101,24 @@ pub struct Invocation {
 /// A usage error (2) for whatever makes no sense; nothing has happened by then.
 pub fn resolve(cli: Cli, surroundings: &Surroundings) -> Result<Invocation> {
     let environment = Options::from_environment(surroundings)?;
-    let directory = cli.directory.or_else(|| {
-        surroundings
-            .variable("ORCHESTRATE_DIRECTORY")
-            .map(Into::into)
-    });
-    let from = match &directory {
-        Some(directory) => surroundings.directory.join(directory),
-        None => surroundings.directory.clone(),
-    };
-    let named = cli
-        .config
-        .or_else(|| surroundings.variable("ORCHESTRATE_CONFIG").map(Into::into));
-    let place = Place::find(&from, named.as_deref())?;
+    let (place, from) = place(cli.directory, cli.config, surroundings)?;
     let file = match &place.config {
         Some(path) => ConfigFile::read(path)?,
         None => ConfigFile::default(),
     };
     let arguments = texts(cli.arguments)?;
-    if let (Some(Command::Run(_)), Some(word)) = (&cli.command, &cli.workflow) {
-        let message = format!("`{}` stands before `run`", word.escape_debug());
-        return Err(Error::usage(message).with_hint("items of `run` stand after it"));
-    }
+    only_a_command(
+        "run",
+        cli.workflow.as_deref().filter(|_| cli.command.is_some()),
+    )?;
     let (workflow, directory, items) = match (cli.command, cli.workflow) {
         (Some(Command::Run(ad_hoc)), _) => {
             let (workflow, items) = ad_hoc_workflow(ad_hoc, &from)?;
             (workflow, from, items)
+        }
+        (Some(Command::OneShot(command)), _) => {
+            let message = format!("`{}` is no workflow", command.word());
+            return Err(Error::usage(message));
         }
         (None, Some(name)) => (
             known_workflow(&name, &file, &arguments)?,
@@ -151,6 +143,38 @@ pub fn resolve(cli: Cli, surroundings: &Surroundings) -> Result<Invocation> {
         },
         surroundings,
     )
+}
+
+/// Refuses a word that stands where a workflow would, before a subcommand.
+///
+/// # Errors
+///
+/// A usage error that names both.
+pub fn only_a_command(command: &str, before: Option<&str>) -> Result<()> {
+    let Some(word) = before else {
+        return Ok(());
+    };
+    let message = format!("`{}` stands before `{command}`", word.escape_debug());
+    Err(Error::usage(message).with_hint(format!("what `{command}` is to look at stands after it")))
+}
+
+/// Where this takes place, and the directory from which it was looked for.
+///
+/// # Errors
+///
+/// As [`Place::find`].
+pub fn place(
+    directory: Option<PathBuf>,
+    config: Option<PathBuf>,
+    surroundings: &Surroundings,
+) -> Result<(Place, PathBuf)> {
+    let variable = |name| surroundings.variable(name).map(PathBuf::from);
+    let from = match directory.or_else(|| variable("ORCHESTRATE_DIRECTORY")) {
+        Some(directory) => surroundings.directory.join(directory),
+        None => surroundings.directory.clone(),
+    };
+    let config = config.or_else(|| variable("ORCHESTRATE_CONFIG"));
+    Ok((Place::find(&from, config.as_deref())?, from))
 }
 
 /// What has been found before the options are looked at.
@@ -268,7 +292,8 @@ fn mode(asked: usize, max: Option<usize>, warnings: &mut Vec<String>) -> Mode {
 }
 
 /// The rules of <https://no-color.org> and <https://bixense.com/clicolors>, below an explicit `--color`.
-fn wants_colour(when: Option<When>, is_terminal: bool, surroundings: &Surroundings) -> bool {
+#[must_use]
+pub fn wants_colour(when: Option<When>, is_terminal: bool, surroundings: &Surroundings) -> bool {
     match when {
         Some(When::Always) => true,
         Some(When::Never) => false,

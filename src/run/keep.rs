@@ -7,14 +7,16 @@ use super::launch::millis;
 use super::session::{Live, recorded, shown_title};
 use crate::config::resolve::Mode;
 use crate::credential::secret::Secret;
-use crate::items::plan::{Plan, PlannedState};
+use crate::error::Error;
+use crate::items::plan::{Plan, Planned, PlannedState};
 use crate::items::template::Template;
 use crate::output::mask::Masker;
 use crate::report::result::ItemResult;
 use crate::state::directory::RunDirectory;
+use crate::state::record::Outcome;
 use crate::state::run_record::{ItemState, RunAttempt, RunItem, RunRecord};
 
-/// The record of a run that begins: its items stand in the order of their indices.
+/// The record of a run that begins: its items stand in the order of their indices, those that are refused behind them.
 pub(super) fn beginning(
     visit: &Visit<'_>,
     plan: &Plan,
@@ -24,17 +26,23 @@ pub(super) fn beginning(
     started: Timestamp,
 ) -> RunRecord {
     let invocation = &visit.invocation;
-    let pending = plan
-        .items
-        .iter()
-        .filter(|planned| planned.state == PlannedState::Pending);
-    let items = pending.map(|planned| RunItem {
+    let of = |state: PlannedState| plan.items.iter().filter(move |it| it.state == state);
+    let item = |planned: &Planned| RunItem {
         id: planned.item.id.to_string(),
         title: shown_title(&planned.item, masker),
         state: ItemState::Pending,
         outcome: None,
+        reason: None,
         attempts: Vec::new(),
+    };
+    // No process will be started for these, which is known already.
+    let refused = of(PlannedState::Refused).map(|planned| RunItem {
+        state: ItemState::Ended,
+        outcome: Some(Outcome::Failed),
+        reason: Some(masker.mask_text(&planned.reason).into_owned()),
+        ..item(planned)
     });
+    let items = of(PlannedState::Pending).map(item).chain(refused);
     let argument = |template: &Template| masker.mask_text(template.source()).into_owned();
     RunRecord {
         run: run.id().to_string(),
@@ -70,8 +78,23 @@ pub(super) fn note(
         attempt: live.attempt,
         started: live.started,
         duration_ms: Some(millis(result.duration)),
+        outcome: Some(recorded(result.outcome)),
         exit: Some(exit.to_owned()),
         credential: live.credential.clone(),
         log,
     });
+}
+
+/// Takes note of an item that got no credential in time.
+pub(super) fn note_deferred(item: &mut RunItem) {
+    item.state = ItemState::Ended;
+    item.outcome = Some(Outcome::Deferred);
+    item.reason = Some("no credential came free in time".to_owned());
+}
+
+/// Takes note of an attempt that the journal could not take.
+pub(super) fn note_lost(item: &mut RunItem, error: &Error) {
+    item.state = ItemState::NotRecorded;
+    item.outcome = None;
+    item.reason = Some(error.to_string());
 }

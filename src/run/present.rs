@@ -224,6 +224,12 @@ impl Voice {
         self.say(&format!("{goes_on} after {}", elapsed(paused)));
     }
 
+    pub(super) fn events_lost(&self, reason: &str) {
+        self.warning(&format!(
+            "events.jsonl cannot be written ({reason}): `orchestrate status` knows no more of this run until it ends"
+        ));
+    }
+
     pub(super) fn journal_lost(&self) {
         self.say(
             "the journal cannot be written: nothing new starts, and what ends now is not recorded",

@@ -10,6 +10,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::Instant;
 
+use super::chronicle::Chronicle;
 use super::item_output::OutputReport;
 use super::launch::{self, Launcher, Order, inheritable, millis};
 use super::signals::Received;
@@ -37,6 +38,7 @@ use crate::state::journal::Journal;
 use crate::state::journal_thread::JournalThread;
 use crate::state::lock::WorkflowLock;
 use crate::state::record::{Outcome as RecordedOutcome, Record};
+use crate::state::run_event::RunEvent;
 use crate::state::run_record::RunRecord;
 
 /// What we keep open ourselves, at most.
@@ -78,6 +80,7 @@ pub(super) struct Session<'a> {
     /// Of all items that are to come to an end.
     count: usize,
     record: RunRecord,
+    chronicle: Chronicle,
     launcher: Launcher,
     pool: Option<Pool>,
     secrets: Vec<Secret>,
@@ -144,6 +147,12 @@ impl<'a> Session<'a> {
         let record = keep::beginning(&visit, &plan, &run, &secrets, &masker, started);
         run.write_record(&record)?;
         run.publish_latest()?;
+        let mut chronicle = Chronicle::begin(&run, &messages);
+        chronicle.tell(RunEvent::RunStarted {
+            run: record.run.clone(),
+            workflow: record.workflow.clone(),
+            items: record.items.len(),
+        });
         let recorded = messages.clone();
         let journal = JournalThread::start(journal, move |token, result| {
             let item = ItemIndex(usize::try_from(token).unwrap_or(usize::MAX));
@@ -181,6 +190,7 @@ impl<'a> Session<'a> {
             refused,
             results: Vec::new(),
             record,
+            chronicle,
             launcher,
             pool,
             secrets,
@@ -267,7 +277,7 @@ impl<'a> Session<'a> {
     pub(super) fn take(&mut self, message: Message) {
         let ended = match &message {
             Message::Suspended(item) | Message::Ended { item, .. } => Some(*item),
-            Message::GuardLost | Message::Recorded { .. } => None,
+            Message::GuardLost | Message::Recorded { .. } | Message::EventsLost(_) => None,
         };
         // Without a guard there is nobody who would watch over what is suspended.
         let holds = !matches!(message, Message::GuardLost);
@@ -287,6 +297,7 @@ impl<'a> Session<'a> {
     fn note(&mut self, message: Message) {
         match message {
             Message::Suspended(_) => {}
+            Message::EventsLost(reason) => self.visit.voice.events_lost(&reason),
             Message::GuardLost => {
                 self.guard_lost = true;
                 self.step(Event::GuardLost);
@@ -301,15 +312,19 @@ impl<'a> Session<'a> {
                 if let Ending::Crowded(why) = &ending {
                     self.live.remove(&item);
                     self.crowding.clone_from(why);
+                    let item = self.items[item.0].id.to_string();
+                    self.chronicle.tell(RunEvent::AttemptWithdrawn { item });
                 } else {
                     self.note_end(item, &ending, report);
                 }
                 self.step(Event::Exited { item, ending });
             }
             Message::Recorded { item, result } => {
+                self.chronicle.recorded(item, result.is_ok());
                 let event = match result {
                     Ok(()) => Event::Recorded { item },
                     Err(error) => {
+                        keep::note_lost(&mut self.record.items[item.0], &error);
                         if let Some(result) = self.ended.get_mut(&item) {
                             result.unrecorded = Some(error.to_string());
                         }
@@ -424,6 +439,14 @@ impl<'a> Session<'a> {
         let (began, started) = (Instant::now(), Timestamp::now());
         let control = self.launcher.launch(&order, &self.visit.invocation);
         let credential = secret.map(|secret| secret.label().to_owned());
+        let logged = self.visit.invocation.mode != Mode::Sequential;
+        self.chronicle.tell(RunEvent::AttemptStarted {
+            item: item.id.to_string(),
+            attempt,
+            slot,
+            credential: credential.clone(),
+            log: logged.then(|| self.run.log_reference(&item.id, attempt)),
+        });
         self.live.insert(
             index,
             Live {
@@ -482,6 +505,7 @@ impl<'a> Session<'a> {
         result.outcome = outcome;
         let ending = result.ending.as_ref();
         let exit = ending.map(ending_words).unwrap_or_default();
+        let exit = self.masker.mask_text(&exit).into_owned();
         let code = match ending {
             Some(Ending::Exited(code)) => Some(*code),
             Some(Ending::Killed(_) | Ending::Unstartable(_) | Ending::Crowded(_)) | None => None,
@@ -497,12 +521,23 @@ impl<'a> Session<'a> {
             &exit,
             log.clone(),
         );
+        let event = RunEvent::AttemptEnded {
+            item: item.id.to_string(),
+            attempt: live.attempt,
+            outcome: recorded(outcome),
+            exit: exit.clone(),
+            duration_ms: millis(result.duration),
+            credential: live.credential.clone(),
+            log: log.clone(),
+            recorded: true,
+        };
+        self.chronicle.attempt_ended(index, event);
         let record = Record {
             item: item.id.clone(),
             outcome: recorded(outcome),
             attempt: live.attempt,
             content_hash: item.content_hash.clone(),
-            exit: self.masker.mask_text(&exit).into_owned(),
+            exit,
             code,
             started: live.started,
             duration_ms: millis(result.duration),
@@ -517,6 +552,8 @@ impl<'a> Session<'a> {
             .map_or(Ok(()), |journal| journal.record(token, record));
         if let Err(error) = handed_over {
             result.unrecorded = Some(error.to_string());
+            keep::note_lost(&mut self.record.items[index.0], &error);
+            self.chronicle.recorded(index, false);
             self.due.push_back(Event::RecordLost { item: index });
         }
     }
@@ -530,6 +567,11 @@ impl<'a> Session<'a> {
                     .or_else(|| self.last_results.remove(&item));
                 let result = known
                     .unwrap_or_else(|| unstarted(&self.items[item.0], &self.masker, outcome, None));
+                if result.outcome == Outcome::Deferred {
+                    keep::note_deferred(&mut self.record.items[item.0]);
+                    let item = result.id.clone();
+                    self.chronicle.tell(RunEvent::ItemDeferred { item });
+                }
                 self.tell_end(result);
             }
             Notice::Retrying {
@@ -538,18 +580,34 @@ impl<'a> Session<'a> {
                 wait,
                 ..
             } => {
+                self.chronicle.tell(RunEvent::Retrying {
+                    item: self.items[item.0].id.to_string(),
+                    attempt,
+                    wait_ms: millis(wait),
+                });
                 if let Some(result) = self.ended.remove(&item) {
                     let of = self.visit.invocation.retry.retries_max + 1;
                     self.visit.voice.retrying(&result, attempt, of, wait);
                     self.last_results.insert(item, result);
                 }
             }
-            Notice::StageRaised { raised, queued, .. } => self.tell_stage(raised, queued),
             Notice::Straggles { item, time, usual } => {
                 let id = &self.items[item.0].id;
                 let attempt = self.live.get(&item).map_or(1, |live| live.attempt);
                 let log = self.shown_log(id, attempt);
                 self.visit.voice.straggles(id.as_str(), time, usual, &log);
+            }
+            Notice::StageRaised {
+                raised,
+                running,
+                queued,
+            } => {
+                self.chronicle.tell(RunEvent::StageRaised {
+                    stage: raised.stage.word().to_owned(),
+                    running,
+                    queued,
+                });
+                self.tell_stage(raised, queued);
             }
             Notice::JournalLost => self.visit.voice.journal_lost(),
             Notice::Crowded { item, width } => self.tell_crowded(item, width),
@@ -631,8 +689,6 @@ impl<'a> Session<'a> {
             .journal
             .take()
             .and_then(|journal| journal.finish().err());
-        // Nothing is under way any more, so nothing can still be told.
-        while messages.try_recv().is_ok() {}
         // Records that were lost have no notice of their own.
         self.results
             .extend(std::mem::take(&mut self.ended).into_values());
@@ -643,6 +699,7 @@ impl<'a> Session<'a> {
         };
         self.record.ended = Some(Timestamp::now());
         self.record.exit_status = matches!(exit, Exit::Status(_)).then(|| status.code());
+        self.end_chronicle(messages);
         let kept = self.run.write_record(&self.record);
         let again = self.visit.voice.rerun(self.scheduler.queued() > 0);
         let rerun = self.masker.mask_text(&again).into_owned();
@@ -659,6 +716,24 @@ impl<'a> Session<'a> {
         match (kept, exit) {
             (Err(error), Exit::Status(ExitStatus::Success)) => Err(error),
             (Err(_) | Ok(()), exit) => Ok(exit),
+        }
+    }
+
+    fn end_chronicle(&mut self, messages: &mut UnboundedReceiver<Message>) {
+        let exit_status = self.record.exit_status;
+        self.chronicle.tell(RunEvent::RunEnded { exit_status });
+        let untold = self.chronicle.finish();
+        // Nothing else is under way any more, so nothing else can still be told.
+        let told = std::iter::from_fn(|| messages.try_recv().ok());
+        let lost = told.filter_map(|message| match message {
+            Message::EventsLost(reason) => Some(reason),
+            Message::Ended { .. }
+            | Message::Suspended(_)
+            | Message::GuardLost
+            | Message::Recorded { .. } => None,
+        });
+        for reason in untold.into_iter().chain(lost) {
+            self.visit.voice.events_lost(&reason);
         }
     }
 

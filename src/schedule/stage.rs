@@ -18,6 +18,19 @@ pub enum Stage {
     Killing,
 }
 
+impl Stage {
+    /// The stage in one word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Draining => "draining",
+            Self::Terminating => "terminating",
+            Self::Killing => "killing",
+        }
+    }
+}
+
 /// A signal that asks us to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Press {

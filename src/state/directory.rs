@@ -7,7 +7,7 @@
 //! ```text
 //! .orchestrate/                        0700, with a .gitignore of its own
 //!   WORKFLOW/journal.jsonl  lock
-//!   runs/RUN-ID/run.json    logs/ITEM-ID.ATTEMPT.log
+//!   runs/RUN-ID/run.json    events.jsonl    logs/ITEM-ID.ATTEMPT.log
 //!   runs/latest ─► RUN-ID
 //! ```
 
@@ -36,9 +36,11 @@ const RUNS: &str = "runs";
 /// The link to the newest run.
 const LATEST: &str = "latest";
 /// A run's record.
-const RUN_RECORD: &str = "run.json";
+pub(super) const RUN_RECORD: &str = "run.json";
+/// What has happened in a run, in order.
+pub(super) const EVENTS: &str = "events.jsonl";
 /// A run's raw output.
-const LOGS: &str = "logs";
+pub(super) const LOGS: &str = "logs";
 /// How often a run's name is drawn before we believe that something else is wrong.
 const RUN_ID_DRAWS_MAX: u32 = 16;
 
@@ -118,6 +120,15 @@ impl StateDirectory {
         check_workflow_name(name)?;
         let directory = self.directory.find_child(name)?;
         Ok(directory.map(|directory| WorkflowDirectory::new(name, directory)))
+    }
+
+    /// The directory of all runs, or nothing when it is not there. Never creates anything.
+    ///
+    /// # Errors
+    ///
+    /// As [`prepare`](Self::prepare).
+    pub(super) fn find_runs(&self) -> Result<Option<HeldDirectory>> {
+        self.directory.find_child(RUNS)
     }
 
     /// Makes the directory of a new run that began at `started`, and draws its name.
@@ -253,6 +264,15 @@ impl RunDirectory {
     /// [`io::ErrorKind::AlreadyExists`], or why it could not be made.
     pub fn create_log(&self, item: &ItemId, attempt: u32) -> io::Result<File> {
         self.logs.create_new(log_name(item, attempt))
+    }
+
+    /// Makes `events.jsonl`, open for writing; it must not be there yet.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be made.
+    pub fn create_events(&self) -> io::Result<File> {
+        self.directory.create_new(EVENTS)
     }
 
     /// Writes `run.json` whole and makes it durable, the run's directory included.

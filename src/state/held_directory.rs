@@ -209,6 +209,22 @@ impl HeldDirectory {
         Ok(Some(file))
     }
 
+    /// The names in this directory, in no order; `.` and `..` are left out, and so is what is not UTF-8.
+    ///
+    /// # Errors
+    ///
+    /// Exit 74 when they cannot be read.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let unreadable = |errno: rustix::io::Errno| failed("read", &self.path, &errno.into());
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.descriptor).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            names.extend(entry.file_name().to_str().ok().map(str::to_owned));
+        }
+        names.retain(|name| name != "." && name != "..");
+        Ok(names)
+    }
+
     /// What `name` leads to now, without following a link; nothing when it is not there.
     ///
     /// # Errors

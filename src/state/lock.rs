@@ -18,6 +18,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -28,6 +29,10 @@ use crate::error::{Error, ExitStatus};
 
 /// The lock file holds one short line; more than this is not ours and not read.
 const HOLDER_BYTES_MAX: usize = 256;
+/// How often the lock is tried: who only asks who holds it (see [`holder_of`]) has it for a moment.
+const TRIES: u32 = 4;
+/// How long lies between two tries.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// How often the lock file may be exchanged under us before we give up.
 const ATTEMPTS_MAX: u32 = 16;
 
@@ -35,6 +40,36 @@ const ATTEMPTS_MAX: u32 = 16;
 #[derive(Debug)]
 pub struct WorkflowLock {
     file: File,
+}
+
+/// Who holds a lock, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The process id, for display only.
+    pub pid: Option<u32>,
+    /// When the run began: text from outside.
+    pub started: Option<String>,
+}
+
+/// Who holds the workflow's lock now; nothing when nobody does.
+///
+/// # Errors
+///
+/// Why the lock file cannot be used.
+pub fn holder_of(directory: &WorkflowDirectory) -> crate::error::Result<Option<Holder>> {
+    let held = directory.held();
+    let Some(file) = held.open_file(LOCK, Access::Read)? else {
+        return Ok(None);
+    };
+    // Shared, so that any number may ask at once, and given back at once.
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(None),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let (pid, started) = holder(&file);
+            Ok(Some(Holder { pid, started }))
+        }
+        Err(errno) => Err(held.failed("lock", LOCK, &errno.into())),
+    }
 }
 
 /// Why the lock was not acquired.
@@ -192,7 +227,16 @@ fn open_lock_file(directory: &HeldDirectory) -> crate::error::Result<Option<File
 }
 
 fn lock_now(directory: &WorkflowDirectory, file: &File) -> Result<(), LockError> {
-    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+    let lock = || flock(file, FlockOperation::NonBlockingLockExclusive);
+    let mut locked = lock();
+    for _ in 1..TRIES {
+        if locked != Err(rustix::io::Errno::WOULDBLOCK) {
+            break;
+        }
+        std::thread::sleep(TRY_AGAIN_AFTER);
+        locked = lock();
+    }
+    match locked {
         Ok(()) => Ok(()),
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let (pid, started) = holder(file);

@@ -55,6 +55,9 @@ pub struct RunItem {
     /// How its last attempt in this run ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+    /// Why there is no attempt, or why its outcome is in no journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Its attempts in this run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<RunAttempt>,
@@ -70,8 +73,21 @@ pub enum ItemState {
     Skipped,
     /// It is running, or was when the run was killed.
     Running,
-    /// It ran, and will not be started again in this run.
+    /// It has come to its end in this run. Without an attempt: no process could be started for it.
     Ended,
+    /// It ran, and the journal could not take its outcome: it runs again next time.
+    NotRecorded,
+}
+
+/// Whether a run still goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// It runs, or processes that it has left behind do.
+    Running,
+    /// It has come to its end.
+    Ended,
+    /// It was killed.
+    CutOff,
 }
 
 /// One attempt.
@@ -84,6 +100,9 @@ pub struct RunAttempt {
     /// How long it took, in milliseconds; nothing while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
+    /// How it ended; nothing while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
     /// How the process ended, for people: `exit 1`, `SIGKILL`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<String>,
@@ -178,10 +197,12 @@ mod tests {
                     title: "\u{1b}[31m \"quoted\"".to_owned(),
                     state: ItemState::Ended,
                     outcome: Some(Outcome::TimedOut),
+                    reason: None,
                     attempts: vec![RunAttempt {
                         attempt: 3,
                         started: "2026-11-23T00:14:49Z".parse().unwrap(),
                         duration_ms: Some(7_200_000),
+                        outcome: Some(Outcome::TimedOut),
                         exit: Some("SIGKILL".to_owned()),
                         credential: Some("team-a".to_owned()),
                         log: Some("runs/20261123T001448Z-4f2a/logs/LLD-042.3.log".to_owned()),
@@ -192,6 +213,7 @@ mod tests {
                     title: String::new(),
                     state: ItemState::Skipped,
                     outcome: None,
+                    reason: None,
                     attempts: Vec::new(),
                 },
             ],

@@ -17,6 +17,7 @@ mod output;
 mod parallel;
 mod sequential;
 mod state;
+mod status;
 mod stop;
 mod support;
 mod suspend;

@@ -76,11 +76,11 @@ pub(crate) fn disagreements(root: &Path) -> Vec<String> {
             continue;
         }
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let told: BTreeMap<String, String> = record["items"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter(|item| item["state"] == "ended")
+        let items = record["items"].as_array().into_iter().flatten();
+        // An item for which no process was started has nothing that could be recorded.
+        let attempted = items.filter(|item| item["attempts"].is_array());
+        let told: BTreeMap<String, String> = attempted
+            .filter(|item| item["state"] == "ended" && item["outcome"] != "deferred")
             .map(|item| (text(&item["id"]), text(&item["outcome"])))
             .collect();
         // Of several attempts the last one counts.

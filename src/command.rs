@@ -1,0 +1,84 @@
+//! What is no run: the subcommands that do one thing and return, a file each.
+//!
+//! `run.rs` dispatches to them before it looks for a workflow. They need only a [`Site`], start no item, have no guard
+//! and install no signal handler: a Ctrl-C ends them as it ends any program. What they say goes through the terminal's
+//! handle; what was asked for goes to stdout.
+
+mod status;
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::{Cli, OneShot};
+use crate::config::file::ConfigFile;
+use crate::config::options::{Format, Options};
+use crate::config::place::Place;
+use crate::config::resolve::{only_a_command, place, wants_colour};
+use crate::error::{Error, ExitStatus, Result};
+use crate::escape::escape_text;
+use crate::output::terminal::TerminalHandle;
+use crate::report::paint::Paint;
+use crate::state::directory::StateDirectory;
+use crate::surroundings::Surroundings;
+
+/// Where a command works, and how it speaks.
+struct Site<'a> {
+    place: Place,
+    surroundings: &'a Surroundings,
+    terminal: TerminalHandle,
+    format: Format,
+    paint: Paint,
+}
+
+/// Does what was typed.
+///
+/// # Errors
+///
+/// What kept it from being done.
+pub fn perform(
+    command: OneShot,
+    cli: Cli,
+    surroundings: &Surroundings,
+    terminal: TerminalHandle,
+) -> Result<ExitStatus> {
+    only_a_command(command.word(), cli.workflow.as_deref())?;
+    let environment = Options::from_environment(surroundings)?;
+    let (place, _) = place(cli.directory, cli.config, surroundings)?;
+    // A file that is wrong must not keep a person from looking at what it has led to.
+    let file = place.config.as_deref().map(ConfigFile::read);
+    let file = file.and_then(Result::ok).unwrap_or_default();
+    let options = cli.options.or(environment).or(file.options);
+    let coloured = wants_colour(options.color, surroundings.stdout_is_terminal, surroundings);
+    let site = Site {
+        place,
+        surroundings,
+        terminal,
+        format: options.format.unwrap_or(Format::Text),
+        paint: Paint(coloured),
+    };
+    match command {
+        OneShot::Status(arguments) => status::show(&site, &arguments),
+    }
+}
+
+impl Site<'_> {
+    /// `.orchestrate/`, which is there as soon as there was a run.
+    ///
+    /// # Errors
+    ///
+    /// A usage error when there was none; what is wrong with it.
+    fn state(&self) -> Result<StateDirectory> {
+        StateDirectory::find(&self.place.root)?.ok_or_else(|| self.no_run())
+    }
+
+    fn no_run(&self) -> Error {
+        let root = self.place.root.display().to_string();
+        Error::usage(format!("there was no run yet in {}", escape_text(&root)))
+            .with_hint("-C DIR looks elsewhere")
+    }
+
+    /// A path as it can be pasted: relative where the person stands above it.
+    fn seen_from_here(&self, path: &Path) -> PathBuf {
+        let here = &self.surroundings.directory;
+        path.strip_prefix(here).unwrap_or(path).to_owned()
+    }
+}

@@ -1,0 +1,272 @@
+//! One run, live or ended, in words for a person and as one JSON object.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tabwriter::TabWriter;
+
+use super::elapsed::elapsed;
+use super::json::{FORMAT_VERSION, line};
+use super::paint::Paint;
+use super::run_view::{ItemView, RunView, Standing};
+use crate::escape::{clipped, escape_text};
+use crate::state::run_record::Life;
+
+/// A reason is cut after this many characters.
+const REASON_CHARACTERS_MAX: usize = 60;
+/// Failed items that are listed; the others are counted, and JSON has them all.
+const FAILED_SHOWN_MAX: usize = 50;
+
+/// What a person is shown; `state` is the path of `.orchestrate/`, as it can be pasted.
+#[must_use]
+pub fn text(view: &RunView, state: &str, now: Timestamp, paint: Paint) -> String {
+    let mut text = heading(view, now, paint);
+    let running = view.items.iter().filter(|it| it.state == Standing::Running);
+    text.push_str(&table(
+        &["RUNNING", "ATTEMPT", "FOR", "CREDENTIAL"],
+        running.map(|item| {
+            vec![
+                shown(&item.id),
+                attempt_number(item),
+                duration(item.duration(now)),
+                credential(item),
+            ]
+        }),
+        paint,
+    ));
+    let waiting = view.items.iter().filter(|it| it.state == Standing::Waiting);
+    text.push_str(&table(
+        &["WAITING FOR ATTEMPT", "AFTER", "WHY"],
+        waiting.map(|item| {
+            let next = item.last().map_or(1, |last| last.attempt + 1);
+            vec![
+                format!("{} {next}", shown(&item.id)),
+                duration(item.last_duration()),
+                reason(item),
+            ]
+        }),
+        paint,
+    ));
+    text.push_str(&failed(view, state, paint));
+    if let Some((median, slowest, item)) = view.durations() {
+        let (median, slowest) = (elapsed(median), elapsed(slowest));
+        let id = shown(&item.id);
+        let _infallible = writeln!(
+            text,
+            "\ndone items took {median} (median), at most {slowest} ({id})"
+        );
+    }
+    text.push_str(&table(
+        &["CREDENTIAL", "ITEMS", "FAILURES"],
+        view.credentials()
+            .into_iter()
+            .map(|(label, (items, failures))| {
+                vec![shown(label), items.to_string(), failures.to_string()]
+            }),
+        paint,
+    ));
+    text
+}
+
+fn heading(view: &RunView, now: Timestamp, paint: Paint) -> String {
+    let record = &view.record;
+    let time = duration(view.duration(now));
+    let fate = match (view.life, record.exit_status) {
+        (Life::Running, _) => {
+            let stage = view
+                .stage
+                .as_deref()
+                .map(|stage| format!(" ({})", shown(stage)));
+            format!(
+                "{} for {time}{}",
+                paint.good("running"),
+                stage.unwrap_or_default()
+            )
+        }
+        (Life::CutOff, _) => paint.bad("cut off"),
+        (Life::Ended, Some(0)) => format!("{} after {time}, exit 0", paint.good("ended")),
+        (Life::Ended, Some(code)) => {
+            format!("{} after {time}, exit {code}", paint.bad("ended"))
+        }
+        (Life::Ended, None) => format!("{} after {time}, by a signal", paint.warn("ended")),
+    };
+    let width = match record.parallel {
+        Some(width) => format!("up to {width} at once"),
+        None => "one after the other".to_owned(),
+    };
+    let started = record.started.strftime("%Y-%m-%d %H:%M:%S UTC");
+    let mut text = format!("{}: {fate}\n", shown(&record.workflow));
+    let run = shown(&record.run);
+    let _infallible = writeln!(text, "run {run}, begun {started}, {width}");
+    let counts: Vec<String> = view
+        .counts()
+        .map(|(state, count)| {
+            let words = format!("{count} {}", state.word().replace('-', " "));
+            match state {
+                Standing::Done => paint.good(&words),
+                _ if state.is_failure() => paint.bad(&words),
+                Standing::CutOff => paint.bad(&words),
+                _ => words,
+            }
+        })
+        .collect();
+    let of = match view.items.len() {
+        1 => "1 item".to_owned(),
+        all => format!("{all} items"),
+    };
+    let _infallible = writeln!(text, "{of}: {}", counts.join(", "));
+    text
+}
+
+fn failed(view: &RunView, state: &str, paint: Paint) -> String {
+    let bad = |item: &&ItemView| item.state.is_failure() || item.state == Standing::CutOff;
+    let failed = view.items.iter().filter(bad);
+    let rows = failed.clone().take(FAILED_SHOWN_MAX).map(|item| {
+        let why = match (item.state, reason(item)) {
+            (Standing::Failed, why) => why,
+            (state, why) if why.is_empty() => state.word().replace('-', " "),
+            (state, why) => format!("{}: {why}", state.word().replace('-', " ")),
+        };
+        let log = item.last().and_then(|last| last.log.as_deref());
+        let log = log.map(|log| shown(&format!("{state}/{log}")));
+        vec![
+            shown(&item.id),
+            duration(item.last_duration()),
+            why,
+            credential(item),
+            log.unwrap_or_default(),
+        ]
+    });
+    let mut text = table(
+        &["FAILED", "AFTER", "WHY", "CREDENTIAL", "LOG"],
+        rows,
+        paint,
+    );
+    let more = failed.count().saturating_sub(FAILED_SHOWN_MAX);
+    if more > 0 {
+        let _infallible = writeln!(text, "… and {more} more; --format json lists all");
+    }
+    text
+}
+
+/// A table below an empty line, its columns without content left out; nothing when it has no rows.
+fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>, paint: Paint) -> String {
+    let rows: Vec<Vec<String>> = rows.collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let used: Vec<usize> = (0..heads.len())
+        .filter(|&column| rows.iter().any(|row| !row[column].is_empty()))
+        .collect();
+    let mut writer = TabWriter::new(Vec::new()).minwidth(2).padding(2).ansi(true);
+    let heads: Vec<String> = used
+        .iter()
+        .map(|&column| paint.dim(heads[column]))
+        .collect();
+    // Writing to memory does not fail.
+    let _infallible = writeln!(writer, "{}", heads.join("\t"));
+    for row in &rows {
+        let cells: Vec<&str> = used.iter().map(|&column| row[column].as_str()).collect();
+        let _infallible = writeln!(writer, "{}", cells.join("\t"));
+    }
+    let bytes = writer.into_inner().unwrap_or_default();
+    let mut text = "\n".to_owned();
+    for line in String::from_utf8_lossy(&bytes).lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn shown(text: &str) -> String {
+    escape_text(text).into_owned()
+}
+
+fn reason(item: &ItemView) -> String {
+    let reason = item.reason.as_deref().unwrap_or_default();
+    clipped(reason, REASON_CHARACTERS_MAX)
+}
+
+fn credential(item: &ItemView) -> String {
+    let label = item.last().and_then(|last| last.credential.as_deref());
+    label.map(shown).unwrap_or_default()
+}
+
+fn attempt_number(item: &ItemView) -> String {
+    item.last()
+        .map(|last| last.attempt.to_string())
+        .unwrap_or_default()
+}
+
+fn duration(duration: Option<Duration>) -> String {
+    duration.map(elapsed).unwrap_or_default()
+}
+
+/// The same as one JSON object on a line, with every item; titles and reasons are as they came.
+#[must_use]
+pub fn json_line(view: &RunView, state: &str, now: Timestamp) -> String {
+    let record = &view.record;
+    let life = match view.life {
+        Life::Running => "running",
+        Life::Ended => "ended",
+        Life::CutOff => "cut-off",
+    };
+    let counts: serde_json::Map<String, Value> = view
+        .counts()
+        .map(|(state, count)| (state.word().to_owned(), count.into()))
+        .collect();
+    let items: Vec<Value> = view
+        .items
+        .iter()
+        .map(|item| item_value(item, state, now))
+        .collect();
+    let credentials: Vec<Value> = view
+        .credentials()
+        .into_iter()
+        .map(|(label, (items, failures))| {
+            json!({"label": label, "items": items, "failures": failures})
+        })
+        .collect();
+    let durations = view.durations();
+    line(&json!({
+        "type": "status",
+        "version": FORMAT_VERSION,
+        "run_id": record.run,
+        "workflow": record.workflow,
+        "state": life,
+        "stage": view.stage,
+        "started": record.started,
+        "ended": record.ended,
+        "duration_ms": view.duration(now).map(millis),
+        "parallel": record.parallel,
+        "exit_status": record.exit_status,
+        "counts": counts,
+        "items": items,
+        "median_ms": durations.map(|(median, ..)| millis(median)),
+        "slowest_ms": durations.map(|(_, slowest, _)| millis(slowest)),
+        "slowest_id": durations.map(|(.., item)| item.id.as_str()),
+        "credentials": credentials,
+    }))
+}
+
+fn item_value(item: &ItemView, state: &str, now: Timestamp) -> Value {
+    let last = item.last();
+    json!({
+        "id": item.id,
+        "title": item.title,
+        "state": item.state.word(),
+        "reason": item.reason,
+        "attempt": last.map(|last| last.attempt),
+        "started": last.map(|last| last.started),
+        "duration_ms": item.duration(now).map(millis),
+        "credential": last.and_then(|last| last.credential.as_deref()),
+        "log": last.and_then(|last| last.log.as_deref()).map(|log| format!("{state}/{log}")),
+    })
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,208 @@
+//! The runs that are kept, for who looks at them: which there are, and what each has written down.
+//!
+//! The commands that look at a run read through this file; it never writes. A run that goes on meanwhile is read as it
+//! is at one moment: `run.json` is always whole, and of `events.jsonl` a last line that is still being written is left
+//! out.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+
+use super::directory::{EVENTS, RUN_RECORD, StateDirectory};
+use super::held_directory::{Access, HeldDirectory};
+use super::lock;
+use super::path_text::shown;
+use super::run_event::EventLine;
+use super::run_id::RunId;
+use super::run_record::{Life, RunRecord};
+use crate::error::{Error, Result};
+
+/// More of a `run.json` or `events.jsonl` than this is not read.
+const FILE_BYTES_MAX: u64 = 256 << 20;
+/// How many bytes of a run's name tell its second: `20261123T001448Z`.
+const SECOND_BYTES: usize = 16;
+
+/// All runs that are kept.
+#[derive(Debug)]
+pub struct Runs<'a> {
+    state: &'a StateDirectory,
+    directory: HeldDirectory,
+    /// Oldest first.
+    ids: Vec<RunId>,
+}
+
+/// One run, as it is now.
+#[derive(Debug)]
+pub struct KeptRun {
+    /// What `run.json` says.
+    pub record: RunRecord,
+    /// What has happened, in order.
+    pub events: Vec<EventLine>,
+    /// Whether it still goes on.
+    pub life: Life,
+}
+
+impl<'a> Runs<'a> {
+    /// What is kept in `state`; nothing when there never was a run.
+    ///
+    /// # Errors
+    ///
+    /// When the directory of the runs cannot be read.
+    pub fn find(state: &'a StateDirectory) -> Result<Option<Self>> {
+        let Some(directory) = state.find_runs()? else {
+            return Ok(None);
+        };
+        let names = directory.names()?;
+        let mut ids: Vec<RunId> = names
+            .iter()
+            .filter_map(|name| RunId::parse(name).ok())
+            .collect();
+        ids.sort_unstable();
+        Ok(Some(Self {
+            state,
+            directory,
+            ids,
+        }))
+    }
+
+    /// The names of all runs, oldest first; those of the same second in no order.
+    #[must_use]
+    pub fn ids(&self) -> &[RunId] {
+        &self.ids
+    }
+
+    /// The names of all runs, newest first.
+    ///
+    /// # Errors
+    ///
+    /// When a record that has to be looked at for this cannot be read.
+    pub fn newest_first(&self) -> Result<Vec<RunId>> {
+        let mut sorted: Vec<RunId> = Vec::new();
+        let second =
+            |a: &RunId, b: &RunId| a.as_str()[..SECOND_BYTES] == b.as_str()[..SECOND_BYTES];
+        for same in self.ids.chunk_by(second).rev() {
+            if let [one] = same {
+                sorted.push(one.clone());
+                continue;
+            }
+            // The name does not tell runs of the same second apart, their records do.
+            let mut begun = Vec::new();
+            for id in same {
+                begun.push((self.record(id)?.map(|record| record.started), id));
+            }
+            begun.sort_unstable();
+            sorted.extend(begun.into_iter().rev().map(|(_, id)| id.clone()));
+        }
+        Ok(sorted)
+    }
+
+    /// The run with this name, or the one whose name begins so.
+    ///
+    /// # Errors
+    ///
+    /// A usage error when there is none, or more than one.
+    pub fn named(&self, name: &str) -> Result<RunId> {
+        let fits = |id: &&RunId| !name.is_empty() && id.as_str().starts_with(name);
+        let fitting: Vec<&RunId> = self.ids.iter().filter(fits).collect();
+        match fitting[..] {
+            [one] => Ok(one.clone()),
+            [] => {
+                let message = format!("there is no run `{}`", name.escape_debug());
+                let known = self.ids.iter().rev().take(3).map(RunId::as_str);
+                let known: Vec<&str> = known.collect();
+                let hint = match known[..] {
+                    [] => "there is none at all yet".to_owned(),
+                    _ => format!("the newest are {}", known.join(", ")),
+                };
+                Err(Error::usage(message).with_hint(hint))
+            }
+            [first, second, ..] => {
+                let name = name.escape_debug();
+                let message = format!("more than one run begins with `{name}`");
+                Err(Error::usage(message).with_hint(format!("{first} or {second}?")))
+            }
+        }
+    }
+
+    /// What is known of a run now; nothing when it has written nothing down yet, or is gone.
+    ///
+    /// # Errors
+    ///
+    /// Exit 65 when what it has written is damaged; when it cannot be read.
+    pub fn read(&self, id: &RunId) -> Result<Option<KeptRun>> {
+        let Some(record) = self.record(id)? else {
+            return Ok(None);
+        };
+        if record.ended.is_some() {
+            return Ok(Some(KeptRun {
+                events: self.events(id)?,
+                record,
+                life: Life::Ended,
+            }));
+        }
+        let runs = self.is_running(&record)?;
+        let events = self.events(id)?;
+        // It may have ended since: who no longer holds the lock has written its last.
+        let record = self.record(id)?.unwrap_or(record);
+        let life = match (record.ended, runs) {
+            (Some(_), _) => Life::Ended,
+            (None, true) => Life::Running,
+            (None, false) => Life::CutOff,
+        };
+        Ok(Some(KeptRun {
+            record,
+            events,
+            life,
+        }))
+    }
+
+    /// Whether this very run holds its workflow's lock, or a process that it has left behind does.
+    fn is_running(&self, record: &RunRecord) -> Result<bool> {
+        let Some(workflow) = self.state.find_workflow(&record.workflow)? else {
+            return Ok(false);
+        };
+        let started = record.started.to_string();
+        let holder = lock::holder_of(&workflow)?;
+        Ok(holder.is_some_and(|holder| holder.started == Some(started)))
+    }
+
+    fn record(&self, id: &RunId) -> Result<Option<RunRecord>> {
+        let Some(run) = self.directory.find_child(id.as_str())? else {
+            return Ok(None);
+        };
+        let Some(file) = run.open_file(RUN_RECORD, Access::Read)? else {
+            return Ok(None);
+        };
+        let mut json = Vec::new();
+        file.take(FILE_BYTES_MAX)
+            .read_to_end(&mut json)
+            .map_err(|error| run.failed("read", RUN_RECORD, &error))?;
+        let record = RunRecord::from_json(&json).map_err(|error| {
+            let path = shown(&run.join(RUN_RECORD));
+            Error::new(error.status(), format!("`{path}`: {error}")).with_hint(
+                "nothing depends on it; another run can be named: orchestrate status RUN",
+            )
+        })?;
+        Ok(Some(record))
+    }
+
+    fn events(&self, id: &RunId) -> Result<Vec<EventLine>> {
+        let Some(run) = self.directory.find_child(id.as_str())? else {
+            return Ok(Vec::new());
+        };
+        let Some(file) = run.open_file(EVENTS, Access::Read)? else {
+            return Ok(Vec::new());
+        };
+        let mut reader = BufReader::new(file.take(FILE_BYTES_MAX));
+        let (mut events, mut line) = (Vec::new(), Vec::new());
+        loop {
+            line.clear();
+            reader
+                .read_until(b'\n', &mut line)
+                .map_err(|error| run.failed("read", EVENTS, &error))?;
+            // Without a line feed it is the end, or still being written.
+            if line.pop() != Some(b'\n') {
+                return Ok(events);
+            }
+            events.extend(EventLine::from_json(&line));
+        }
+    }
+}
