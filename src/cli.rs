@@ -82,6 +82,8 @@ pub enum Command {
 pub enum OneShot {
     /// Show how a run stands or went: the newest, live or ended, or the named one
     Status(Status),
+    /// Print the log of an item
+    Logs(Logs),
 }
 
 impl OneShot {
@@ -90,6 +92,7 @@ impl OneShot {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Status(_) => "status",
+            Self::Logs(_) => "logs",
         }
     }
 }
@@ -122,4 +125,25 @@ pub struct AdHoc {
     /// The command; `{item}` and other placeholders are replaced, and without any the item is appended
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+}
+
+/// Which log is printed.
+#[derive(clap::Args, Debug)]
+#[command(override_usage = "orchestrate [OPTIONS] logs [-f] [--attempt N] [--run RUN] ITEM")]
+pub struct Logs {
+    /// The item: an id (issue-42), or its number (42)
+    #[arg(value_name = "ITEM")]
+    pub item: String,
+
+    /// Go on printing until the attempt has ended
+    #[arg(short, long)]
+    pub follow: bool,
+
+    /// Which attempt [default: the last]
+    #[arg(long, value_name = "N")]
+    pub attempt: Option<u32>,
+
+    /// Which run, or how its name begins [default: the newest that has a log of the item]
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<String>,
 }

@@ -4,6 +4,7 @@
 //! and install no signal handler: a Ctrl-C ends them as it ends any program. What they say goes through the terminal's
 //! handle; what was asked for goes to stdout.
 
+mod logs;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -57,6 +58,7 @@ pub fn perform(
     };
     match command {
         OneShot::Status(arguments) => status::show(&site, &arguments),
+        OneShot::Logs(arguments) => logs::print(&site, &arguments),
     }
 }
 

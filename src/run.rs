@@ -101,8 +101,12 @@ pub fn run(
     outputs: Outputs,
     guard: Option<OwnedFd>,
 ) -> Result<Exit> {
-    let (terminal, handle) = Terminal::start(outputs)
-        .map_err(|error| Error::state(format!("cannot start a thread: {error}")))?;
+    let (terminal, handle) = match cli.command {
+        // Who asks for one thing wants all of it.
+        Some(Command::OneShot(_)) => Terminal::start_patient(outputs),
+        Some(Command::Run(_)) | None => Terminal::start(outputs),
+    }
+    .map_err(|error| Error::state(format!("cannot start a thread: {error}")))?;
     cli.command = match cli.command.take() {
         Some(Command::OneShot(command)) => {
             let done = command::perform(command, cli, surroundings, handle.clone());

@@ -8,6 +8,7 @@
 //! ([`held_directory`]), so that a path that is exchanged for a link while we run leads nowhere.
 
 pub mod directory;
+pub mod event_file;
 pub mod event_log;
 pub mod held_directory;
 pub mod history;

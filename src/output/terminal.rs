@@ -18,12 +18,13 @@ mod status;
 mod writer;
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
 
 use super::Target;
@@ -35,6 +36,9 @@ pub const QUEUED_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long a terminal may take nothing before item output is skipped.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Longer than any program of ours runs.
+const ENDLESS_PATIENCE: Duration = Duration::from_hours(100 * 365 * 24);
 
 const STACK_BYTES: usize = 128 * 1024;
 
@@ -78,6 +82,15 @@ impl Terminal {
         Self::start_with_patience(outputs, PATIENCE)
     }
 
+    /// As [`Terminal::start`], but nothing is ever skipped: a terminal that takes nothing keeps its senders waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`Terminal::start`].
+    pub fn start_patient(outputs: Outputs) -> io::Result<(Self, TerminalHandle)> {
+        Self::start_with_patience(outputs, ENDLESS_PATIENCE)
+    }
+
     fn start_with_patience(
         outputs: Outputs,
         patience: Duration,
@@ -118,6 +131,22 @@ impl TerminalHandle {
         self.shared.try_send(target, block)
     }
 
+    /// As [`Self::try_send`], but waits until there is room. For who has nothing else to do.
+    ///
+    /// # Errors
+    ///
+    /// Why `target` can no longer be written to; or that there is no eventfd to wait with.
+    pub fn send(&self, target: Target, block: Vec<u8>) -> Result<(), Errno> {
+        let mut rest = block;
+        while let Err(Full(block)) = self.try_send(target, rest) {
+            let waker = Arc::new(EventFd::new()?);
+            self.wake_when_room(target, Arc::clone(&waker));
+            waker.read()?;
+            rest = block;
+        }
+        self.closed(target).map_or(Ok(()), Err)
+    }
+
     /// Has `waker` written to once, as soon as `target` has room again: at once if it has, and also when its display
     /// has ended. Another thread may take the room first; then ask again.
     pub fn wake_when_room(&self, target: Target, waker: Arc<EventFd>) {
@@ -148,6 +177,19 @@ impl TerminalHandle {
     pub fn abandon(&self) {
         self.shared.abandon();
     }
+}
+
+/// Whether our stdout has lost its reader, which a pipe or a terminal tells without being written to.
+#[must_use]
+pub fn stdout_has_no_reader() -> bool {
+    let stdout = io::stdout();
+    // POLLERR and POLLHUP need not be asked for (poll(2)).
+    let mut polled = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+    let gone = PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL;
+    poll(&mut polled, PollTimeout::ZERO).is_ok()
+        && polled[0]
+            .revents()
+            .is_some_and(|events| events.intersects(gone))
 }
 
 #[cfg(test)]

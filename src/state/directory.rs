@@ -309,6 +309,14 @@ fn log_name(item: &ItemId, attempt: u32) -> String {
     format!("{item}.{attempt}.log")
 }
 
+/// The item and the attempt whose log has this name.
+pub(super) fn parse_log_name(name: &str) -> Option<(String, u32)> {
+    let (item, attempt) = name.strip_suffix(".log")?.rsplit_once('.')?;
+    let attempt = attempt.parse().ok()?;
+    let item = ItemId::new(item).ok()?;
+    (log_name(&item, attempt) == name).then(|| (item.to_string(), attempt))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -440,6 +448,19 @@ mod tests {
         assert_eq!(workflow.lock_path(), state.path().join("implement/lock"));
         assert_eq!(mode(workflow.held().path()), 0o700);
         assert!(state.find_workflow("implement").unwrap().is_some());
+    }
+
+    #[test]
+    fn a_log_is_told_from_its_name() {
+        for name in ["a.1.log", "a.b.log.12.log", "1.2.3.log"] {
+            let (item, attempt) = parse_log_name(name).unwrap();
+            assert_eq!(log_name(&self::item(&item), attempt), name);
+        }
+        for other in [
+            "a.log", "a.01.log", "a.+1.log", ".1.log", "a.1.log~", "a..1.log", "",
+        ] {
+            assert_eq!(parse_log_name(other), None, "{other:?}");
+        }
     }
 
     #[test]

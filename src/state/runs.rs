@@ -4,9 +4,12 @@
 //! is at one moment: `run.json` is always whole, and of `events.jsonl` a last line that is still being written is left
 //! out.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::PathBuf;
 
-use super::directory::{EVENTS, RUN_RECORD, StateDirectory};
+use super::directory::{EVENTS, LOGS, RUN_RECORD, StateDirectory, parse_log_name};
+use super::event_file::EventFile;
 use super::held_directory::{Access, HeldDirectory};
 use super::lock;
 use super::path_text::shown;
@@ -15,8 +18,8 @@ use super::run_id::RunId;
 use super::run_record::{Life, RunRecord};
 use crate::error::{Error, Result};
 
-/// More of a `run.json` or `events.jsonl` than this is not read.
-const FILE_BYTES_MAX: u64 = 256 << 20;
+/// More of a `run.json` than this is not read.
+const RECORD_BYTES_MAX: u64 = 256 << 20;
 /// How many bytes of a run's name tell its second: `20261123T001448Z`.
 const SECOND_BYTES: usize = 16;
 
@@ -128,30 +131,52 @@ impl<'a> Runs<'a> {
     ///
     /// Exit 65 when what it has written is damaged; when it cannot be read.
     pub fn read(&self, id: &RunId) -> Result<Option<KeptRun>> {
+        let Some((record, life)) = self.record_and_life(id)? else {
+            return Ok(None);
+        };
+        let events = self.events(id)?;
+        if life == Life::Ended {
+            return Ok(Some(KeptRun {
+                record,
+                events,
+                life,
+            }));
+        }
+        // It may have ended since.
+        let record = self.record(id)?.unwrap_or(record);
+        let life = record.ended.map_or(life, |_| Life::Ended);
+        Ok(Some(KeptRun {
+            record,
+            events,
+            life,
+        }))
+    }
+
+    /// Whether a run still goes on; nothing when it has written nothing down yet, or is gone.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn life(&self, id: &RunId) -> Result<Option<Life>> {
+        Ok(self.record_and_life(id)?.map(|(_, life)| life))
+    }
+
+    fn record_and_life(&self, id: &RunId) -> Result<Option<(RunRecord, Life)>> {
         let Some(record) = self.record(id)? else {
             return Ok(None);
         };
         if record.ended.is_some() {
-            return Ok(Some(KeptRun {
-                events: self.events(id)?,
-                record,
-                life: Life::Ended,
-            }));
+            return Ok(Some((record, Life::Ended)));
         }
         let runs = self.is_running(&record)?;
-        let events = self.events(id)?;
-        // It may have ended since: who no longer holds the lock has written its last.
+        // Who no longer holds the lock has written its last.
         let record = self.record(id)?.unwrap_or(record);
         let life = match (record.ended, runs) {
             (Some(_), _) => Life::Ended,
             (None, true) => Life::Running,
             (None, false) => Life::CutOff,
         };
-        Ok(Some(KeptRun {
-            record,
-            events,
-            life,
-        }))
+        Ok(Some((record, life)))
     }
 
     /// Whether this very run holds its workflow's lock, or a process that it has left behind does.
@@ -172,7 +197,7 @@ impl<'a> Runs<'a> {
             return Ok(None);
         };
         let mut json = Vec::new();
-        file.take(FILE_BYTES_MAX)
+        file.take(RECORD_BYTES_MAX)
             .read_to_end(&mut json)
             .map_err(|error| run.failed("read", RUN_RECORD, &error))?;
         let record = RunRecord::from_json(&json).map_err(|error| {
@@ -185,24 +210,68 @@ impl<'a> Runs<'a> {
     }
 
     fn events(&self, id: &RunId) -> Result<Vec<EventLine>> {
+        match self.event_file(id)? {
+            Some(mut file) => file.read_on(),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// What has happened in a run, to be read from its beginning; nothing when that was not written down.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened.
+    pub fn event_file(&self, id: &RunId) -> Result<Option<EventFile>> {
         let Some(run) = self.directory.find_child(id.as_str())? else {
+            return Ok(None);
+        };
+        let file = run.open_file(EVENTS, Access::Read)?;
+        Ok(file.map(|file| EventFile::new(file, run.join(EVENTS))))
+    }
+
+    /// The items and attempts of which a run has logs, in no order.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be listed.
+    pub fn logs(&self, id: &RunId) -> Result<Vec<(String, u32)>> {
+        let Some(logs) = self.log_directory(id)? else {
             return Ok(Vec::new());
         };
-        let Some(file) = run.open_file(EVENTS, Access::Read)? else {
-            return Ok(Vec::new());
+        let names = logs.names()?;
+        Ok(names
+            .iter()
+            .filter_map(|name| parse_log_name(name))
+            .collect())
+    }
+
+    /// The log of an attempt, and where it lies; nothing when it is not there.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened.
+    pub fn open_log(
+        &self,
+        id: &RunId,
+        item: &str,
+        attempt: u32,
+    ) -> Result<Option<(File, PathBuf)>> {
+        let Some(logs) = self.log_directory(id)? else {
+            return Ok(None);
         };
-        let mut reader = BufReader::new(file.take(FILE_BYTES_MAX));
-        let (mut events, mut line) = (Vec::new(), Vec::new());
-        loop {
-            line.clear();
-            reader
-                .read_until(b'\n', &mut line)
-                .map_err(|error| run.failed("read", EVENTS, &error))?;
-            // Without a line feed it is the end, or still being written.
-            if line.pop() != Some(b'\n') {
-                return Ok(events);
-            }
-            events.extend(EventLine::from_json(&line));
+        let names = logs.names()?;
+        let wanted = |name: &&String| parse_log_name(name) == Some((item.to_owned(), attempt));
+        let Some(name) = names.iter().find(wanted) else {
+            return Ok(None);
+        };
+        let file = logs.open_file(name, Access::Read)?;
+        Ok(file.map(|file| (file, logs.join(name))))
+    }
+
+    fn log_directory(&self, id: &RunId) -> Result<Option<HeldDirectory>> {
+        match self.directory.find_child(id.as_str())? {
+            Some(run) => run.find_child(LOGS),
+            None => Ok(None),
         }
     }
 }

@@ -13,6 +13,7 @@ mod drain;
 mod dry_run;
 mod failures;
 mod hostile;
+mod logs;
 mod output;
 mod parallel;
 mod sequential;
