@@ -41,6 +41,7 @@ use crate::state::directory::StateDirectory;
 use crate::state::history::History;
 use crate::state::journal::{self, Journal};
 use crate::state::lock::WorkflowLock;
+use crate::state::retention;
 use crate::surroundings::Surroundings;
 use item_output::OutputReport;
 use present::Voice;
@@ -295,8 +296,19 @@ impl Visit<'_> {
             )
         })));
         let state = self.state_path();
+        let (root, keep) = (
+            self.invocation.place.root.clone(),
+            self.invocation.keep_runs,
+        );
         let mut session = Session::begin(self, plan, stores, secrets, masker, state, sender)?;
+        let removed = collect::aside("keep-runs", move || retention::remove_old(&root, keep))?;
         drive(&mut session, signals, &mut messages).await;
+        tokio::select! {
+            biased;
+            removed = removed => session.old_runs_removed(removed),
+            // Nobody waits for it who wants to go; the next run removes the rest.
+            _ = signals.next() => {}
+        }
         session.end(&mut messages)
     }
 

@@ -17,6 +17,7 @@ pub mod journal_thread;
 pub mod lock;
 mod path_text;
 pub mod record;
+pub mod retention;
 pub mod run_event;
 pub mod run_id;
 pub mod run_record;

@@ -95,7 +95,7 @@ fn describe(site: &Site<'_>, arguments: &Logs, log: &Found) -> Result<ExitStatus
 fn find(runs: &Runs<'_>, arguments: &Logs) -> Result<Found> {
     let ids = match &arguments.run {
         Some(name) => vec![runs.named(name)?],
-        None => runs.newest_first()?,
+        None => runs.newest_first(),
     };
     let mut seen: Vec<String> = Vec::new();
     let mut attempts: Vec<u32> = Vec::new();
@@ -172,7 +172,7 @@ fn not_found(runs: &Runs<'_>, arguments: &Logs, seen: &[String], attempts: &[u32
         .with_hint(format!("its last attempt that has one is {last}"));
     }
     // Known, but without a log: it was not started, or ran without --parallel.
-    let newest = runs.newest_first().unwrap_or_default();
+    let newest = runs.newest_first();
     let mut records = newest.iter().filter_map(|id| runs.read(id).ok().flatten());
     let known = records.any(|kept| kept.record.items.iter().any(|it| it.id == arguments.item));
     let error = Error::usage(format!("there is no log of {item}{within}"));

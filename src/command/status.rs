@@ -37,7 +37,7 @@ fn named(runs: &Runs<'_>, name: &str) -> Result<KeptRun> {
 
 /// The newest run that has written something down: one has its folder a moment before.
 fn newest(runs: &Runs<'_>) -> Result<Option<KeptRun>> {
-    for id in runs.newest_first()? {
+    for id in runs.newest_first() {
         if let Some(kept) = runs.read(&id)? {
             return Ok(Some(kept));
         }

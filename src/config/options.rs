@@ -167,6 +167,9 @@ options! {
     /// How long an item may wait for a credential [default: 15m]
     #[arg(value_name = "DUR")]
     credential_wait: TimeSpan,
+    /// Keep the folders of the newest N runs, and remove older ones when a run begins [default: 20]
+    #[arg(value_name = "N")]
+    keep_runs: NonZeroUsize,
     /// `text`, or `json`: stdout carries only one JSON object per line [default: text]
     #[arg(value_name = "FMT")]
     format: Format,

@@ -29,6 +29,9 @@ const TIMEOUT_DEFAULT: TimeSpan = TimeSpan::from_secs(2 * 60 * 60);
 const GRACE_DEFAULT: TimeSpan = TimeSpan::from_secs(8);
 const CREDENTIAL_WAIT_DEFAULT: TimeSpan = TimeSpan::from_secs(15 * 60);
 
+/// How many runs are kept where nobody says it.
+const KEEP_RUNS_DEFAULT: usize = 20;
+
 /// How items are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -82,6 +85,8 @@ pub struct Invocation {
     pub grace: Duration,
     /// How long an item may wait for a credential.
     pub credential_wait: Duration,
+    /// How many runs are kept, this one included.
+    pub keep_runs: usize,
     /// How results are written to stdout.
     pub format: Format,
     /// Whether stdout gets colours.
@@ -256,6 +261,7 @@ fn settle(options: &Options, parts: Parts, surroundings: &Surroundings) -> Resul
             .credential_wait
             .unwrap_or(CREDENTIAL_WAIT_DEFAULT)
             .duration(),
+        keep_runs: options.keep_runs.map_or(KEEP_RUNS_DEFAULT, Into::into),
         stdout_colour: colour(surroundings.stdout_is_terminal),
         stderr_colour: colour(surroundings.stderr_is_terminal),
         verbosity: verbosity(options),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::chronicle::Chronicle;
@@ -211,6 +212,17 @@ impl<'a> Session<'a> {
             self.tell_end(result);
         }
         self.step(Event::Began);
+    }
+
+    /// Old runs are gone, or it is told why not.
+    pub(super) fn old_runs_removed(
+        &self,
+        removed: std::result::Result<Result<()>, oneshot::error::RecvError>,
+    ) {
+        if let Ok(Err(error)) = removed {
+            let voice = &self.visit.voice;
+            voice.warning(&format!("an old run cannot be removed: {error}"));
+        }
     }
 
     pub(super) fn is_over(&self) -> bool {

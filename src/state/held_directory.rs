@@ -10,9 +10,11 @@
 //!
 //! Modes are set on the open descriptor after creation: the umask decides nothing here.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -209,17 +211,15 @@ impl HeldDirectory {
         Ok(Some(file))
     }
 
-    /// The names in this directory, in no order; `.` and `..` are left out, and so is what is not UTF-8.
+    /// The names in this directory, in no order; `.` and `..` are left out.
     ///
     /// # Errors
     ///
-    /// Exit 74 when they cannot be read.
-    pub fn names(&self) -> Result<Vec<String>> {
-        let unreadable = |errno: rustix::io::Errno| failed("read", &self.path, &errno.into());
+    /// Why they cannot be read.
+    pub fn names(&self) -> io::Result<Vec<OsString>> {
         let mut names = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&self.descriptor).map_err(unreadable)? {
-            let entry = entry.map_err(unreadable)?;
-            names.extend(entry.file_name().to_str().ok().map(str::to_owned));
+        for entry in rustix::fs::Dir::read_from(&self.descriptor)? {
+            names.push(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned());
         }
         names.retain(|name| name != "." && name != "..");
         Ok(names)
@@ -263,6 +263,16 @@ impl HeldDirectory {
             name.as_ref(),
             UnlinkatFlags::NoRemoveDir,
         )?)
+    }
+
+    /// Removes the empty directory `name`.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be removed.
+    pub fn remove_directory(&self, name: impl AsRef<Path>) -> io::Result<()> {
+        let flag = UnlinkatFlags::RemoveDir;
+        Ok(unlinkat(&self.descriptor, name.as_ref(), flag)?)
     }
 
     /// Makes the symbolic link `name`, which leads to `target`.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use super::directory::{EVENTS, LOGS, RUN_RECORD, StateDirectory, parse_log_name};
 use super::event_file::EventFile;
-use super::held_directory::{Access, HeldDirectory};
+use super::held_directory::{Access, HeldDirectory, failed};
 use super::lock;
 use super::path_text::shown;
 use super::run_event::EventLine;
@@ -53,11 +53,9 @@ impl<'a> Runs<'a> {
         let Some(directory) = state.find_runs()? else {
             return Ok(None);
         };
-        let names = directory.names()?;
-        let mut ids: Vec<RunId> = names
-            .iter()
-            .filter_map(|name| RunId::parse(name).ok())
-            .collect();
+        let names = readable_names(&directory)?;
+        let ids = names.iter().filter_map(|name| RunId::parse(name).ok());
+        let mut ids: Vec<RunId> = ids.collect();
         ids.sort_unstable();
         Ok(Some(Self {
             state,
@@ -66,18 +64,14 @@ impl<'a> Runs<'a> {
         }))
     }
 
-    /// The names of all runs, oldest first; those of the same second in no order.
-    #[must_use]
-    pub fn ids(&self) -> &[RunId] {
-        &self.ids
+    /// The directory of all runs.
+    pub(super) const fn held(&self) -> &HeldDirectory {
+        &self.directory
     }
 
     /// The names of all runs, newest first.
-    ///
-    /// # Errors
-    ///
-    /// When a record that has to be looked at for this cannot be read.
-    pub fn newest_first(&self) -> Result<Vec<RunId>> {
+    #[must_use]
+    pub fn newest_first(&self) -> Vec<RunId> {
         let mut sorted: Vec<RunId> = Vec::new();
         let second =
             |a: &RunId, b: &RunId| a.as_str()[..SECOND_BYTES] == b.as_str()[..SECOND_BYTES];
@@ -86,15 +80,14 @@ impl<'a> Runs<'a> {
                 sorted.push(one.clone());
                 continue;
             }
-            // The name does not tell runs of the same second apart, their records do.
-            let mut begun = Vec::new();
-            for id in same {
-                begun.push((self.record(id)?.map(|record| record.started), id));
-            }
+            // The name does not tell runs of the same second apart, their records do. One that cannot be read stands
+            // behind; who reads it is told.
+            let started = |id| self.record(id).ok().flatten().map(|record| record.started);
+            let mut begun: Vec<_> = same.iter().map(|id| (started(id), id)).collect();
             begun.sort_unstable();
             sorted.extend(begun.into_iter().rev().map(|(_, id)| id.clone()));
         }
-        Ok(sorted)
+        sorted
     }
 
     /// The run with this name, or the one whose name begins so.
@@ -238,7 +231,7 @@ impl<'a> Runs<'a> {
         let Some(logs) = self.log_directory(id)? else {
             return Ok(Vec::new());
         };
-        let names = logs.names()?;
+        let names = readable_names(&logs)?;
         Ok(names
             .iter()
             .filter_map(|name| parse_log_name(name))
@@ -259,7 +252,7 @@ impl<'a> Runs<'a> {
         let Some(logs) = self.log_directory(id)? else {
             return Ok(None);
         };
-        let names = logs.names()?;
+        let names = readable_names(&logs)?;
         let wanted = |name: &&String| parse_log_name(name) == Some((item.to_owned(), attempt));
         let Some(name) = names.iter().find(wanted) else {
             return Ok(None);
@@ -274,4 +267,15 @@ impl<'a> Runs<'a> {
             None => Ok(None),
         }
     }
+}
+
+/// The names in a directory that are text, as all of ours are.
+fn readable_names(directory: &HeldDirectory) -> Result<Vec<String>> {
+    let names = directory
+        .names()
+        .map_err(|error| failed("read", directory.path(), &error))?;
+    Ok(names
+        .into_iter()
+        .filter_map(|name| name.into_string().ok())
+        .collect())
 }

@@ -16,6 +16,7 @@ mod hostile;
 mod logs;
 mod output;
 mod parallel;
+mod retention;
 mod sequential;
 mod state;
 mod status;
