@@ -16,14 +16,16 @@ mod suspension;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use crate::child::guard::{adopt_orphans, wait_for_the_guards_death};
 use crate::cli::{Cli, Command};
 use crate::command;
-use crate::config::options::Format;
+use crate::config::options::{Format, IfLocked};
 use crate::config::resolve::{Invocation, Mode, resolve};
 use crate::credential::secret::Secret;
 use crate::credential::source;
@@ -37,10 +39,10 @@ use crate::report::dry_run;
 use crate::report::paint::Paint;
 use crate::schedule::event::{Ending, ItemIndex};
 use crate::schedule::stage::Press;
-use crate::state::directory::StateDirectory;
+use crate::state::directory::{StateDirectory, WorkflowDirectory};
 use crate::state::history::History;
 use crate::state::journal::{self, Journal};
-use crate::state::lock::WorkflowLock;
+use crate::state::lock::{LockError, WorkflowLock};
 use crate::state::retention;
 use crate::surroundings::Surroundings;
 use item_output::OutputReport;
@@ -83,6 +85,19 @@ pub(crate) enum Message {
         /// Why not.
         result: Result<()>,
     },
+}
+
+/// How often somebody who waits for the workflow's lock looks whether it is free.
+const LOCK_LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What came of the workflow's lock.
+enum Locked {
+    /// It is ours, since then.
+    Ours(WorkflowLock, Timestamp),
+    /// Another run holds it, and that is all right.
+    Skipped,
+    /// A signal came before it was free.
+    Pressed(Press),
 }
 
 /// Does what was typed; `line` is the command line as it was typed, for the summary to repeat, and `guard` is a pidfd
@@ -244,9 +259,11 @@ impl Visit<'_> {
         let root = &self.invocation.place.root;
         let state = StateDirectory::prepare(root)?;
         let directory = state.workflow(&self.invocation.workflow.name)?;
-        let started = jiff::Timestamp::now();
-        let lock =
-            WorkflowLock::acquire(&directory, self.surroundings.process, &started.to_string())?;
+        let (lock, started) = match self.lock(&directory, signals).await? {
+            Locked::Ours(lock, started) => (lock, started),
+            Locked::Skipped => return Ok(Exit::Status(ExitStatus::Success)),
+            Locked::Pressed(press) => return Ok(self.stopped_early(press, None)),
+        };
         let (journal, history) = Journal::open(&directory, &lock)?;
         let items = match self.collect(signals).await? {
             Ok(items) => items,
@@ -278,6 +295,35 @@ impl Visit<'_> {
             program,
         };
         self.execute(plan, stores, secrets, signals).await
+    }
+
+    /// Takes the workflow's lock, or does as `--if-locked` says.
+    async fn lock(&self, directory: &WorkflowDirectory, signals: &mut Signals) -> Result<Locked> {
+        let mut told = false;
+        loop {
+            let started = Timestamp::now();
+            let process = self.surroundings.process;
+            let held = match WorkflowLock::acquire(directory, process, &started.to_string()) {
+                Ok(lock) => return Ok(Locked::Ours(lock, started)),
+                Err(held @ LockError::Held { .. }) => held,
+                Err(error @ LockError::Failed(_)) => return Err(error.into()),
+            };
+            match self.invocation.if_locked {
+                IfLocked::Fail => return Err(held.into()),
+                IfLocked::Skip => {
+                    self.voice.skipped(&held.to_string());
+                    return Ok(Locked::Skipped);
+                }
+                IfLocked::Wait if !told => self.voice.waits(&held.to_string()),
+                IfLocked::Wait => {}
+            }
+            told = true;
+            tokio::select! {
+                biased;
+                press = signals.next() => return Ok(Locked::Pressed(press)),
+                () = tokio::time::sleep(LOCK_LOOK_EVERY) => {}
+            }
+        }
     }
 
     async fn execute(
@@ -448,7 +494,7 @@ async fn until(wake: Option<tokio::time::Instant>) {
 
 /// Whether what was typed is something that a guard watches over, and the grace of its items then.
 #[must_use]
-pub fn wants_a_guard(cli: Cli, surroundings: &Surroundings) -> Option<std::time::Duration> {
+pub fn wants_a_guard(cli: Cli, surroundings: &Surroundings) -> Option<Duration> {
     // What is wrong is told by the run itself.
     let invocation = resolve(cli, surroundings).ok()?;
     // As the first process of a container we inherit all its orphans, and somebody has to reap them.

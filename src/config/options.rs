@@ -56,6 +56,30 @@ impl FromStr for When {
     }
 }
 
+/// What becomes of a run whose workflow another run holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfLocked {
+    /// It fails.
+    Fail,
+    /// It ends well, and has done nothing.
+    Skip,
+    /// It waits until the other has ended.
+    Wait,
+}
+
+impl FromStr for IfLocked {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "fail" => Ok(Self::Fail),
+            "skip" => Ok(Self::Skip),
+            "wait" => Ok(Self::Wait),
+            _ => Err("it is `fail`, `skip` or `wait`".to_owned()),
+        }
+    }
+}
+
 /// An option that is on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Switch(pub bool);
@@ -167,6 +191,9 @@ options! {
     /// How long an item may wait for a credential [default: 15m]
     #[arg(value_name = "DUR")]
     credential_wait: TimeSpan,
+    /// Another run holds this workflow: `fail`, `skip` (do nothing, exit 0) or `wait` until it ends [default: fail]
+    #[arg(value_name = "WHAT")]
+    if_locked: IfLocked,
     /// Keep the folders of the newest N runs, and remove older ones when a run begins [default: 20]
     #[arg(value_name = "N")]
     keep_runs: NonZeroUsize,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::builtin::Builtin;
 use super::file::{ConfigFile, CredentialTable, ItemSource, WorkflowTable};
-use super::options::{Format, Options, Switch, When};
+use super::options::{Format, IfLocked, Options, Switch, When};
 use super::place::Place;
 use super::time_span::TimeSpan;
 use super::workflow::Workflow;
@@ -85,6 +85,8 @@ pub struct Invocation {
     pub grace: Duration,
     /// How long an item may wait for a credential.
     pub credential_wait: Duration,
+    /// What to do when another run holds the workflow.
+    pub if_locked: IfLocked,
     /// How many runs are kept, this one included.
     pub keep_runs: usize,
     /// How results are written to stdout.
@@ -207,20 +209,12 @@ fn settle(options: &Options, parts: Parts, surroundings: &Surroundings) -> Resul
     );
     let dry_run = options.dry_run.is_some_and(|switch| switch.0);
     let format = options.format.unwrap_or(Format::Text);
-    if format == Format::Json && mode == Mode::Sequential && !dry_run {
-        let message = "--format json without --parallel is for --dry-run only";
-        let hint = "without --parallel the terminal belongs to the items; add --parallel 1";
-        return Err(Error::usage(message).with_hint(hint));
+    if mode == Mode::Sequential && !dry_run {
+        check_sequential(options)?;
     }
     let tables = workflow.credentials.iter().chain(&file.credentials);
     let pool_variables = tables.flat_map(CredentialTable::pool_variables).collect();
     let time = |span: Option<TimeSpan>| span.map_or(Duration::MAX, TimeSpan::duration);
-    if mode == Mode::Sequential && !dry_run && time(options.idle_timeout) < Duration::MAX {
-        let message = "--idle-timeout needs --parallel";
-        let hint =
-            "without --parallel an item writes to the terminal itself, and nobody else sees it";
-        return Err(Error::usage(message).with_hint(hint));
-    }
     let selectors = items
         .iter()
         .map(|item| Selector::parse(item))
@@ -261,6 +255,7 @@ fn settle(options: &Options, parts: Parts, surroundings: &Surroundings) -> Resul
             .credential_wait
             .unwrap_or(CREDENTIAL_WAIT_DEFAULT)
             .duration(),
+        if_locked: options.if_locked.unwrap_or(IfLocked::Fail),
         keep_runs: options.keep_runs.map_or(KEEP_RUNS_DEFAULT, Into::into),
         stdout_colour: colour(surroundings.stdout_is_terminal),
         stderr_colour: colour(surroundings.stderr_is_terminal),
@@ -273,6 +268,23 @@ fn settle(options: &Options, parts: Parts, surroundings: &Surroundings) -> Resul
         format,
         warnings,
     })
+}
+
+/// Refuses what only the parallel mode can do, because only there is the items' output in our hands.
+fn check_sequential(options: &Options) -> Result<()> {
+    if options.format == Some(Format::Json) {
+        let message = "--format json without --parallel is for --dry-run only";
+        let hint = "without --parallel the terminal belongs to the items; add --parallel 1";
+        return Err(Error::usage(message).with_hint(hint));
+    }
+    let silence_max = options.idle_timeout.map(TimeSpan::duration);
+    if silence_max.is_some_and(|silence_max| silence_max < Duration::MAX) {
+        let message = "--idle-timeout needs --parallel";
+        let hint =
+            "without --parallel an item writes to the terminal itself, and nobody else sees it";
+        return Err(Error::usage(message).with_hint(hint));
+    }
+    Ok(())
 }
 
 fn verbosity(options: &Options) -> Verbosity {

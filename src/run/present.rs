@@ -104,6 +104,23 @@ impl Voice {
             .say(Target::Stdout, json::summary_line(&empty, None, Some(0)));
     }
 
+    /// Another run holds the workflow, and this one does nothing.
+    pub(super) fn skipped(&self, held: &str) {
+        if self.format == Format::Json {
+            self.nothing_happened();
+        }
+        if self.verbosity > Verbosity::Quiet {
+            self.say(&format!("{}; skipped", escape_text(held)));
+        }
+    }
+
+    /// Another run holds the workflow, and this one waits for its end.
+    pub(super) fn waits(&self, held: &str) {
+        if self.verbosity > Verbosity::Quiet {
+            self.say(&format!("{}; waiting until it ends", escape_text(held)));
+        }
+    }
+
     pub(super) fn nothing_to_do(&self, plan: &Plan) {
         if self.format == Format::Json {
             self.nothing_happened();

@@ -123,7 +123,7 @@ impl From<LockError> for Error {
             LockError::Held { path, pid, .. } => {
                 let gone = pid.map_or_else(String::new, |pid| format!("; if pid {pid} is gone"));
                 Self::new(ExitStatus::WorkLeft, message).with_hint(format!(
-                    "wait until it ends{gone}, processes of its items are still alive: fuser -v {}",
+                    "wait until it ends (--if-locked wait does){gone}, processes of its items are still alive: fuser -v {}",
                     shell_quoted(&path)
                 ))
             }
@@ -281,6 +281,7 @@ fn holder(file: &File) -> (Option<u32>, Option<String>) {
 mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
     use crate::state::directory::StateDirectory;
@@ -292,6 +293,31 @@ mod tests {
         let state = StateDirectory::prepare(base.path()).unwrap();
         let directory = state.workflow("implement").unwrap();
         (base, directory)
+    }
+
+    #[test]
+    fn who_asks_for_the_holder_turns_nobody_away() {
+        let (_base, directory) = workflow();
+        assert_eq!(holder_of(&directory).unwrap(), None);
+        let over = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    holder_of(&directory).unwrap();
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            });
+            for number in 0..200 {
+                let lock = WorkflowLock::acquire(&directory, number, "then").unwrap();
+                let holder = holder_of(&directory).unwrap().unwrap();
+                assert_eq!(
+                    (holder.pid, holder.started.as_deref()),
+                    (Some(number), Some("then"))
+                );
+                lock.release();
+            }
+            over.store(true, Ordering::Relaxed);
+        });
     }
 
     #[test]

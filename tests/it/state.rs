@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 
 use crate::support::listing::listing;
@@ -43,6 +44,60 @@ fn a_second_run_of_the_workflow_is_turned_away_and_another_workflow_runs() {
         first.finish().exits(0);
         assert_eq!(workspace.done(), ["a", "b", "o"]);
     }
+}
+
+#[test]
+fn a_run_that_finds_its_workflow_held_skips_or_waits_if_it_is_told_to() {
+    let workspace = Workspace::new(&["a", "b"], "test $item = b || meet up");
+    workspace.configure("if-locked = \"skip\"", "");
+    let mut gates = workspace.gates(&["a"]);
+    let first = workspace.orchestrate(&["-j1", "w"]).start();
+    gates.expect("a up");
+
+    for options in [&["-j2"][..], &[]] {
+        let arguments = [options, &["w"]].concat();
+        let skipped = workspace.orchestrate(&arguments).finish().exits(0);
+        assert_eq!(skipped.stderr.lines().count(), 1, "{}", skipped.stderr);
+        skipped.says(&["another run holds the workflow `w`: pid ", "; skipped"]);
+        let arguments = [options, &["-q", "w"]].concat();
+        let quiet = workspace.orchestrate(&arguments).finish().exits(0);
+        assert_eq!(quiet.stderr + &quiet.stdout, "");
+        let arguments = [options, &["w", "--if-locked", "fail"]].concat();
+        let failed = workspace.orchestrate(&arguments).finish().exits(75);
+        failed.says(&["--if-locked wait"]);
+    }
+
+    // A signal while it waits ends it, without and with --parallel.
+    let waits = |options: &[&str]| {
+        let arguments = [options, &["w"]].concat();
+        let launch = workspace.orchestrate(&arguments);
+        let waiting = launch.env("ORCHESTRATE_IF_LOCKED", "wait").start();
+        waiting.wait_for("; waiting until it ends");
+        waiting
+    };
+    let waiting = waits(&[]);
+    waiting.signal(Signal::SIGINT);
+    waiting.finish().dies_by(Signal::SIGINT);
+    let waiting = waits(&["-j1"]);
+    waiting.signal(Signal::SIGTERM);
+    waiting.finish().dies_by(Signal::SIGTERM);
+
+    let (second, third) = (waits(&["-j1"]), waits(&[]));
+    gates.order("a", "exit 0");
+    first.finish().exits(0);
+    for waited in [second, third] {
+        let ended = waited.finish().exits(0);
+        assert_eq!(
+            ended.stderr.matches("waiting").count(),
+            1,
+            "{}",
+            ended.stderr
+        );
+    }
+    assert_eq!(workspace.started(), ["a", "b"]);
+    let arguments = ["w", "--if-locked", "perhaps"];
+    let wrong = workspace.orchestrate(&arguments).finish().exits(2);
+    wrong.says(&["it is `fail`, `skip` or `wait`"]);
 }
 
 #[test]
