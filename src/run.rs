@@ -318,9 +318,10 @@ impl Visit<'_> {
                 IfLocked::Wait => {}
             }
             told = true;
+            let question = || self.voice.waits(&held.to_string());
             tokio::select! {
                 biased;
-                press = signals.next() => return Ok(Locked::Pressed(press)),
+                press = signals.next_press(question) => return Ok(Locked::Pressed(press)),
                 () = tokio::time::sleep(LOCK_LOOK_EVERY) => {}
             }
         }

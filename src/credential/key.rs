@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Time since the machine was started, the time it slept included (`CLOCK_BOOTTIME`, clock_gettime(2)): it goes on
+/// Time since the machine was started, the time it slept included (`CLOCK_BOOTTIME` of `clock_gettime(2)`): it goes on
 /// while nothing of ours runs, and nobody can set it.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

@@ -4,7 +4,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::end::End;
-use crate::support::process::only_child_of;
+use crate::support::process::child_of;
 use crate::support::running::Running;
 use crate::support::skip::skipped;
 use crate::support::workspace::Workspace;
@@ -32,7 +32,7 @@ fn contained<'a>(workspace: &'a Workspace, command: &str) -> Option<Running<'a>>
 
 /// As we see it from outside.
 fn first_process(running: &Running<'_>) -> Pid {
-    Pid::from_raw(only_child_of(running.pid()))
+    child_of(running.pid()).unwrap()
 }
 
 /// Waits until no process is a zombie.

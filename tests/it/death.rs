@@ -19,7 +19,9 @@ meet up"#;
 /// A run in which `a` is done, and `b` and `c` run.
 fn started(workspace: &Workspace) -> (Running<'_>, Gates) {
     let mut gates = workspace.gates(&ITEMS);
-    let running = workspace.orchestrate(&["-j2", "w", "--grace", "1s"]).start();
+    let running = workspace
+        .orchestrate(&["-j2", "w", "--grace", "1s"])
+        .start();
     assert_eq!(
         gates.next_sorted(4),
         ["a daemon", "a up", "b daemon", "b up"]

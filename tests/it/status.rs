@@ -3,11 +3,9 @@
 use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::support::WATCHDOG;
-use crate::support::running::Running;
 use crate::support::workspace::Workspace;
 
 const POOL: &str = "[credentials]\npool = { env = \"POOL\" }\ninject = \"KEY\"";
@@ -43,14 +41,6 @@ fn count(status: &Value, state: &str) -> u64 {
 fn item<'a>(status: &'a Value, id: &str) -> &'a Value {
     let items = status["items"].as_array().unwrap();
     items.iter().find(|item| item["id"] == id).unwrap()
-}
-
-/// The orchestrator proper: the one child of the guard that was started.
-fn orchestrator(guard: &Running<'_>) -> Pid {
-    let guard = guard.pid();
-    let path = format!("/proc/{guard}/task/{guard}/children");
-    let children = std::fs::read_to_string(path).unwrap();
-    Pid::from_raw(children.trim().parse().unwrap())
 }
 
 #[test]
@@ -158,7 +148,7 @@ fn a_run_that_was_killed_is_cut_off() {
             gates.order("a", "exit 1");
             running.finish().dies_by(Signal::SIGKILL);
         } else {
-            kill(orchestrator(&running), Signal::SIGKILL).unwrap();
+            kill(running.orchestrator().unwrap(), Signal::SIGKILL).unwrap();
             running.finish().dies_by(Signal::SIGKILL);
         }
         let cut = status(&workspace);

@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::gates::Gates;
-use crate::support::process::{only_child_of, wait_for_states};
+use crate::support::process::{child_of, wait_for_states};
 use crate::support::running::Running;
 use crate::support::witness::pids;
 use crate::support::workspace::Workspace;
@@ -33,11 +33,13 @@ fn background_job(workspace: &Workspace) -> Running<'_> {
 }
 
 /// The numbers of the items' own processes and of their workers, when both items are up.
-fn all_up(workspace: &Workspace, gates: &mut Gates) -> Vec<i32> {
+fn all_up(workspace: &Workspace, gates: &mut Gates) -> Vec<Pid> {
     let mut arrived = gates.next_sorted(4);
     arrived.retain(|line| line.contains("worker"));
     let workers = arrived.iter().map(|line| line.rsplit_once(' ').unwrap().1);
-    let workers: Vec<i32> = workers.map(|pid| pid.parse().unwrap()).collect();
+    let workers: Vec<Pid> = workers
+        .map(|pid| Pid::from_raw(pid.parse().unwrap()))
+        .collect();
     [pids(&workspace.witness()), workers].concat()
 }
 
@@ -51,11 +53,11 @@ fn ctrl_z_stops_everything_that_items_have_started_and_fg_lets_it_go_on() {
     // The shell has its prompt back, and nothing of the items runs by then.
     running.wait_for("job: 148");
     wait_for_states(&processes, "T");
-    running.wait_for("suspended: 2 items stopped, timers paused");
     for item in ["a", "b"] {
         gates.order(item, "");
     }
     running.type_keys(b"\n");
+    running.wait_for("suspended: 2 items stopped, timers paused");
     running.wait_for("2 items go on after");
     let finished = running.finish().exits(0);
     assert!(finished.stdout.contains("ended: 0"), "{}", finished.stdout);
@@ -88,13 +90,13 @@ fn a_machine_that_stood_still_times_nothing_out() {
     let options = ["-j2", "w", "--timeout", "8s", "--idle-timeout", "8s"];
     let running = workspace.orchestrate(&options).start();
     let mut processes = all_up(&workspace, &mut gates);
-    processes.extend([only_child_of(running.pid()), running.pid()]);
+    processes.extend([running.orchestrator().unwrap(), running.pid()]);
     for &process in &processes {
-        kill(Pid::from_raw(process), Signal::SIGSTOP).unwrap();
+        kill(process, Signal::SIGSTOP).unwrap();
     }
     std::thread::sleep(Duration::from_secs(9));
     for &process in processes.iter().rev() {
-        kill(Pid::from_raw(process), Signal::SIGCONT).unwrap();
+        kill(process, Signal::SIGCONT).unwrap();
     }
     for item in ["a", "b"] {
         gates.order(item, "");
@@ -109,12 +111,12 @@ fn a_signal_to_the_process_that_was_started_suspends_and_continues_all() {
     let mut gates = workspace.gates(&["a", "b"]);
     let running = background_job(&workspace);
     let mut processes = all_up(&workspace, &mut gates);
-    let guard: i32 = workspace.read("number").trim().parse().unwrap();
-    processes.extend([only_child_of(guard), guard]);
+    let guard = Pid::from_raw(workspace.read("number").trim().parse().unwrap());
+    processes.extend([child_of(guard).unwrap(), guard]);
     for _ in 0..3 {
-        kill(Pid::from_raw(guard), Signal::SIGTSTP).unwrap();
+        kill(guard, Signal::SIGTSTP).unwrap();
         wait_for_states(&processes, "T");
-        kill(Pid::from_raw(guard), Signal::SIGCONT).unwrap();
+        kill(guard, Signal::SIGCONT).unwrap();
         wait_for_states(&processes, "SR");
     }
     for item in ["a", "b"] {
@@ -159,10 +161,10 @@ fn a_suspended_run_that_loses_its_guard_ends_its_items() {
     let mut gates = workspace.gates(&["a", "b"]);
     let running = background_job(&workspace);
     let processes = all_up(&workspace, &mut gates);
-    let guard: i32 = workspace.read("number").trim().parse().unwrap();
-    kill(Pid::from_raw(guard), Signal::SIGTSTP).unwrap();
+    let guard = Pid::from_raw(workspace.read("number").trim().parse().unwrap());
+    kill(guard, Signal::SIGTSTP).unwrap();
     wait_for_states(&[guard], "T");
-    kill(Pid::from_raw(guard), Signal::SIGKILL).unwrap();
+    kill(guard, Signal::SIGKILL).unwrap();
     // What nobody can continue any more is continued and hung up by the kernel (POSIX, _exit).
     wait_for_states(&processes, "-");
     running.type_keys(b"\n");

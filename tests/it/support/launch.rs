@@ -135,7 +135,8 @@ impl<'a> Launch<'a> {
             .iter()
             .map(|(name, value)| text(&format!("{name}={value}")))
             .collect();
-        let pid = spawn(&actions, on_terminal, &self.blocked, &words, &environment).expect("sh can be started");
+        let pid = spawn(&actions, on_terminal, &self.blocked, &words, &environment)
+            .expect("sh can be started");
         drop((theirs, life_line));
         Running::new(self.workspace, number, pid, ends, alive)
     }

@@ -2,17 +2,20 @@
 
 use std::time::{Duration, Instant};
 
+use nix::unistd::Pid;
+
 use super::WATCHDOG;
 
-/// The number of the one child of a process; of the one that was started, it is the orchestrator proper.
-pub(crate) fn only_child_of(process: i32) -> i32 {
+/// The first child of a process; of the guard that was started, it is the orchestrator proper.
+pub(crate) fn child_of(process: Pid) -> Option<Pid> {
     let path = format!("/proc/{process}/task/{process}/children");
-    let children = std::fs::read_to_string(path).expect("a running process");
-    children.trim().parse().expect("one child")
+    let children = std::fs::read_to_string(path).unwrap_or_default();
+    let first = children.split_whitespace().next()?;
+    first.parse().ok().map(Pid::from_raw)
 }
 
 /// Its state: `R` running, `S` sleeping, `T` stopped, `Z` a zombie …; `-` when there is none of this number.
-fn state_of(pid: i32) -> char {
+fn state_of(pid: Pid) -> char {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // proc_pid_stat(5): pid, name in parentheses, state.
     let state = stat.rsplit_once(") ").and_then(|(_, it)| it.chars().next());
@@ -25,7 +28,7 @@ fn state_of(pid: i32) -> char {
     clippy::disallowed_methods,
     reason = "the system tells nobody when a state changes"
 )]
-pub(crate) fn wait_for_states(processes: &[i32], accepted: &str) {
+pub(crate) fn wait_for_states(processes: &[Pid], accepted: &str) {
     let began = Instant::now();
     loop {
         let states: String = processes.iter().map(|&pid| state_of(pid)).collect();

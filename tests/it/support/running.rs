@@ -12,6 +12,7 @@ use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 
 use super::WATCHDOG;
 use super::end::End;
+use super::process::child_of;
 use super::streams::Ends;
 use super::transcript::Transcript;
 use super::workspace::Workspace;
@@ -83,13 +84,14 @@ impl<'a> Running<'a> {
         pid == own || parent == Some(&own)
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// The orchestrator proper, which the guard that was started has started; none while there is none yet.
     pub(crate) fn orchestrator(&self) -> Option<Pid> {
-        let guard = self.pid;
-        let path = format!("/proc/{guard}/task/{guard}/children");
-        let children = std::fs::read_to_string(path).unwrap_or_default();
-        let first = children.split_whitespace().next()?;
-        first.parse().ok().map(Pid::from_raw)
+        child_of(self.pid)
     }
 
     /// Whether it has ended; what it has started may live on.

@@ -15,6 +15,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nix::unistd::Pid;
+
 /// An attempt that has begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Attempt {
@@ -63,11 +65,13 @@ pub(crate) fn started(witness: &str) -> Vec<String> {
 }
 
 /// The process ids of the items' commands, in the order of their starts.
-pub(crate) fn pids(witness: &str) -> Vec<i32> {
+pub(crate) fn pids(witness: &str) -> Vec<Pid> {
     let starts = witness
         .lines()
         .filter_map(|line| line.strip_prefix("start "));
-    let pids = starts.filter_map(|line| line.split(' ').nth(2)?.parse().ok());
+    let pids = starts
+        .filter_map(|line| line.split(' ').nth(2)?.parse().ok())
+        .map(Pid::from_raw);
     pids.collect()
 }
 
