@@ -5,6 +5,7 @@
 pub mod dry_run;
 pub mod elapsed;
 pub mod json;
+pub mod metrics;
 pub mod paint;
 pub mod progress;
 pub mod result;

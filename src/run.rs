@@ -8,6 +8,7 @@ mod collect;
 mod item_output;
 mod keep;
 mod launch;
+mod metrics;
 mod outlook;
 mod present;
 mod session;
@@ -15,6 +16,7 @@ mod signals;
 mod suspension;
 
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +48,7 @@ use crate::state::lock::{LockError, WorkflowLock};
 use crate::state::retention;
 use crate::surroundings::Surroundings;
 use item_output::OutputReport;
+use metrics::Metrics;
 use present::Voice;
 use session::{Session, Stores};
 use signals::Signals;
@@ -148,14 +151,20 @@ pub fn run(
         let result = match resolved {
             Ok(invocation) => {
                 let voice = Voice::new(handle.clone(), &invocation, line);
-                let visit = Visit {
-                    invocation,
-                    surroundings,
-                    terminal: handle.clone(),
-                    voice,
-                    guard,
-                };
-                visit.run(&mut signals).await
+                match Metrics::wanted(&invocation) {
+                    Ok(metrics) => {
+                        let visit = Visit {
+                            invocation,
+                            surroundings,
+                            terminal: handle.clone(),
+                            voice,
+                            guard,
+                            metrics: metrics.map(Rc::new),
+                        };
+                        visit.run_and_tell(&mut signals).await
+                    }
+                    Err(error) => Err(error),
+                }
             }
             Err(error) => Err(error),
         };
@@ -192,9 +201,23 @@ struct Visit<'a> {
     terminal: TerminalHandle,
     voice: Voice,
     guard: Option<OwnedFd>,
+    metrics: Option<Rc<Metrics>>,
 }
 
 impl Visit<'_> {
+    /// Whatever happens, what has to be said at the end is said.
+    async fn run_and_tell(self, signals: &mut Signals) -> Result<Exit> {
+        let (voice, metrics) = (self.voice.clone(), self.metrics.clone());
+        let result = self.run(signals).await;
+        if let Some(metrics) = metrics {
+            metrics.write(&result, signals, &voice).await;
+        }
+        if !matches!(result, Ok(Exit::Status(ExitStatus::Success))) {
+            voice.tell_held();
+        }
+        result
+    }
+
     async fn run(self, signals: &mut Signals) -> Result<Exit> {
         std::env::set_current_dir(&self.invocation.directory).map_err(|error| {
             Error::usage(format!("{}: {error}", self.invocation.directory.display()))
@@ -309,8 +332,12 @@ impl Visit<'_> {
                 Err(error @ LockError::Failed(_)) => return Err(error.into()),
             };
             match self.invocation.if_locked {
-                IfLocked::Fail => return Err(held.into()),
+                IfLocked::Fail => {
+                    self.turn_away();
+                    return Err(held.into());
+                }
                 IfLocked::Skip => {
+                    self.turn_away();
                     self.voice.skipped(&held.to_string());
                     return Ok(Locked::Skipped);
                 }
@@ -324,6 +351,12 @@ impl Visit<'_> {
                 press = signals.next_press(question) => return Ok(Locked::Pressed(press)),
                 () = tokio::time::sleep(LOCK_LOOK_EVERY) => {}
             }
+        }
+    }
+
+    fn turn_away(&self) {
+        if let Some(metrics) = &self.metrics {
+            metrics.turn_away();
         }
     }
 

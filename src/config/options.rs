@@ -4,6 +4,7 @@
 //! defaults in. A new option is a field here; nothing else knows the list ([`Options::names`]).
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::time_span::TimeSpan;
@@ -194,6 +195,9 @@ options! {
     /// Another run holds this workflow: `fail`, `skip` (do nothing, exit 0) or `wait` until it ends [default: fail]
     #[arg(value_name = "WHAT")]
     if_locked: IfLocked,
+    /// Write how the run went to FILE when it ends, for Prometheus (the textfile collector of `node_exporter`)
+    #[arg(value_name = "FILE")]
+    metrics: PathBuf,
     /// Keep the folders of the newest N runs, and remove older ones when a run begins [default: 20]
     #[arg(value_name = "N")]
     keep_runs: NonZeroUsize,
@@ -203,7 +207,7 @@ options! {
     /// Colours: `auto`, `always` or `never` (`NO_COLOR` and `CLICOLOR_FORCE` are honoured) [default: auto]
     #[arg(value_name = "WHEN")]
     color: When,
-    /// Say less: no item output, nothing but failures and the end
+    /// Say nothing unless something fails, and show no item output
     #[arg(short = 'q', num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     quiet: Switch,
     /// Say more: what is started, with which arguments and which credential

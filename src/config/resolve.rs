@@ -85,6 +85,8 @@ pub struct Invocation {
     pub grace: Duration,
     /// How long an item may wait for a credential.
     pub credential_wait: Duration,
+    /// Where it is told how the run went.
+    pub metrics: Option<PathBuf>,
     /// What to do when another run holds the workflow.
     pub if_locked: IfLocked,
     /// How many runs are kept, this one included.
@@ -114,6 +116,7 @@ pub fn resolve(cli: Cli, surroundings: &Surroundings) -> Result<Invocation> {
         None => ConfigFile::default(),
     };
     let arguments = texts(cli.arguments)?;
+    let typed_from = from.clone();
     only_a_command(
         "run",
         cli.workflow.as_deref().filter(|_| cli.command.is_some()),
@@ -134,11 +137,12 @@ pub fn resolve(cli: Cli, surroundings: &Surroundings) -> Result<Invocation> {
         ),
         (None, None) => return Err(Error::usage("no workflow was named")),
     };
-    let options = cli
-        .options
-        .or(environment)
-        .or(workflow.options.clone())
-        .or(file.options.clone());
+    let mut typed = cli.options.or(environment);
+    let mut written = workflow.options.clone().or(file.options.clone());
+    // A path means what its author sees: from where something was typed, or from beside the file.
+    typed.metrics = typed.metrics.map(|path| typed_from.join(path));
+    written.metrics = written.metrics.map(|path| place.root.join(path));
+    let options = typed.or(written);
     settle(
         &options,
         Parts {
@@ -255,6 +259,7 @@ fn settle(options: &Options, parts: Parts, surroundings: &Surroundings) -> Resul
             .credential_wait
             .unwrap_or(CREDENTIAL_WAIT_DEFAULT)
             .duration(),
+        metrics: options.metrics.clone(),
         if_locked: options.if_locked.unwrap_or(IfLocked::Fail),
         keep_runs: options.keep_runs.map_or(KEEP_RUNS_DEFAULT, Into::into),
         stdout_colour: colour(surroundings.stdout_is_terminal),

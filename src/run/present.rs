@@ -2,6 +2,8 @@
 //!
 //! What was asked for goes to stdout: the children's output, the dry run, JSON. What we say about it goes to stderr.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::config::options::Format;
@@ -19,11 +21,18 @@ use crate::report::result::{ItemResult, ending_words, outcome_word};
 use crate::report::stages::{StageView, stage_message};
 use crate::report::summary::Summary;
 use crate::schedule::event::Outcome;
+use crate::schedule::stage::Cause;
 use crate::state::history::History;
 
 use super::launch::Order;
 
+/// How many warnings are held back at most; the first ones tell most.
+const HELD_MAX: usize = 100;
+
 /// How this run speaks.
+///
+/// With `--quiet` nothing is said unless something fails: warnings are held back, and said if it does.
+#[derive(Clone)]
 pub(super) struct Voice {
     terminal: TerminalHandle,
     mode: Mode,
@@ -31,6 +40,7 @@ pub(super) struct Voice {
     verbosity: Verbosity,
     paint: Paint,
     line: Vec<String>,
+    held: Rc<RefCell<Vec<String>>>,
 }
 
 /// Says what stopped us before anything began, and what to do about it.
@@ -61,6 +71,7 @@ impl Voice {
             verbosity: invocation.verbosity,
             paint: Paint(invocation.stderr_colour),
             line: line.to_vec(),
+            held: Rc::default(),
         }
     }
 
@@ -77,11 +88,34 @@ impl Voice {
     }
 
     pub(super) fn warning(&self, text: &str) {
-        self.say(&format!(
-            "{} {}",
-            self.paint.warn("warning:"),
-            escape_text(text)
-        ));
+        let line = self.warning_line(text);
+        self.say_or_hold(line);
+    }
+
+    /// A warning that is a failure of its own: it is said in any case.
+    pub(super) fn alarm(&self, text: &str) {
+        self.say(&self.warning_line(text));
+    }
+
+    fn warning_line(&self, text: &str) -> String {
+        format!("{} {}", self.paint.warn("warning:"), escape_text(text))
+    }
+
+    fn say_or_hold(&self, line: String) {
+        if self.verbosity > Verbosity::Quiet {
+            return self.say(&line);
+        }
+        let mut held = self.held.borrow_mut();
+        if held.len() < HELD_MAX {
+            held.push(line);
+        }
+    }
+
+    /// Something has failed: what was held back belongs to it.
+    pub(super) fn tell_held(&self) {
+        for line in self.held.take() {
+            self.say(&line);
+        }
     }
 
     /// What the source, the journal and the plan have to tell.
@@ -197,7 +231,7 @@ impl Voice {
     pub(super) fn retrying(&self, result: &ItemResult, attempt: u32, of: u32, wait: Duration) {
         let why = result.ending.as_ref().map(ending_words).unwrap_or_default();
         let word = self.paint.warn(outcome_word(result.outcome));
-        self.say(&format!(
+        self.say_or_hold(format!(
             "{} {word} after {}: {why}; attempt {attempt} of {of} follows in {}",
             result.id,
             elapsed(result.duration),
@@ -207,9 +241,16 @@ impl Voice {
 
     pub(super) fn stage(&self, view: &StageView<'_>) {
         // In sequential mode the child has the word until it ends.
-        if self.mode != Mode::Sequential {
-            for line in stage_message(view).lines() {
+        if self.mode == Mode::Sequential {
+            return;
+        }
+        // Who has pressed a key wants to see that it was heard.
+        let is_answer = matches!(view.raised.cause, Cause::Pressed(_));
+        for line in stage_message(view).lines() {
+            if is_answer {
                 self.say(line);
+            } else {
+                self.say_or_hold(line.to_owned());
             }
         }
     }
@@ -257,6 +298,9 @@ impl Voice {
         if self.format == Format::Json {
             let line = json::summary_line(summary, Some(run_id), exit_status);
             self.terminal.say(Target::Stdout, line);
+        }
+        if exit_status != Some(0) {
+            self.tell_held();
         }
         let text = summary.text(self.paint, self.verbosity == Verbosity::Quiet);
         if !text.is_empty() {

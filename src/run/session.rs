@@ -725,6 +725,9 @@ impl<'a> Session<'a> {
             .voice
             .summary(&summary, self.run.id().as_str(), self.record.exit_status);
         self.lock.release();
+        if let Some(metrics) = &self.visit.metrics {
+            metrics.ended(self.record);
+        }
         match (kept, exit) {
             (Err(error), Exit::Status(ExitStatus::Success)) => Err(error),
             (Err(_) | Ok(()), exit) => Ok(exit),

@@ -4,11 +4,16 @@
 //! fsync, rename, fsync of the directory. Without the first fsync the name could reach the disk before the
 //! content; without the second, the content before the name.
 
+use std::fs::Permissions;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::held_directory::HeldDirectory;
+
+/// For its owner to write, and for everybody to read.
+const READABLE_MODE: u32 = 0o644;
 
 /// Writes `content` to the file `name` in `directory`, for the owner only, and makes it durable.
 ///
@@ -21,8 +26,17 @@ pub fn write_in(
     content: &[u8],
 ) -> io::Result<()> {
     let name = name.as_ref();
+    write_with_mode(directory, name, content, None)
+}
+
+fn write_with_mode(
+    directory: &HeldDirectory,
+    name: &Path,
+    content: &[u8],
+    mode: Option<u32>,
+) -> io::Result<()> {
     let temporary = temporary_name();
-    let written = write_and_rename(directory, &temporary, name, content);
+    let written = write_and_rename(directory, &temporary, name, content, mode);
     if written.is_err() {
         // The first error is the one that counts; a temporary file that stays behind does no harm.
         let _ = directory.remove(&temporary);
@@ -37,12 +51,27 @@ pub fn write_in(
 ///
 /// As [`write_in`]; and when `path` ends in no file name.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let (directory, name) = directory_and_name(path)?;
+    write_with_mode(&directory, name, content, None)
+}
+
+/// As [`write`], for a file that everybody may read, whatever the umask.
+///
+/// # Errors
+///
+/// As [`write`].
+pub fn write_for_all(path: &Path, content: &[u8]) -> io::Result<()> {
+    let (directory, name) = directory_and_name(path)?;
+    write_with_mode(&directory, name, content, Some(READABLE_MODE))
+}
+
+fn directory_and_name(path: &Path) -> io::Result<(HeldDirectory, &Path)> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    write_in(&HeldDirectory::open(parent)?, name, content)
+    Ok((HeldDirectory::open(parent)?, Path::new(name)))
 }
 
 fn write_and_rename(
@@ -50,8 +79,12 @@ fn write_and_rename(
     temporary: &Path,
     name: &Path,
     content: &[u8],
+    mode: Option<u32>,
 ) -> io::Result<()> {
     let mut file = directory.create_new(temporary)?;
+    if let Some(mode) = mode {
+        file.set_permissions(Permissions::from_mode(mode))?;
+    }
     file.write_all(content)?;
     file.sync_all()?;
     directory.rename(temporary, name)
@@ -72,7 +105,7 @@ pub(super) fn random_bits() -> u64 {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -97,6 +130,9 @@ mod tests {
             0o600
         );
         assert_eq!(names(place.path()), ["run.json"]);
+        write_for_all(&path, b"third").unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o644);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod choice;
 mod container;
 mod crash;
 mod credentials;
+mod cron;
 mod death;
 mod drain;
 mod dry_run;

@@ -72,6 +72,14 @@ impl<'a> Launch<'a> {
         self
     }
 
+    /// With nothing but these variables.
+    pub(crate) fn bare_env(mut self, variables: &[(&str, &str)]) -> Self {
+        let pairs = variables.iter();
+        let kept = pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.environment = kept.collect();
+        self
+    }
+
     /// In another directory.
     pub(crate) fn directory(mut self, directory: &Path) -> Self {
         directory.clone_into(&mut self.directory);
