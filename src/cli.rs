@@ -33,6 +33,7 @@ suspend and continue everything; SIGUSR1 says how it is going.";
     args_override_self = true,
     subcommand_negates_reqs = true,
     disable_help_subcommand = true,
+    arg_required_else_help = true,
     override_usage = "orchestrate [OPTIONS] <WORKFLOW> [ITEM]... [-- ARG...]\n       \
                       orchestrate [OPTIONS] run --items-from FILE [ITEM]... -- COMMAND...\n       \
                       orchestrate [OPTIONS] <COMMAND> ..."

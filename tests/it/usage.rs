@@ -55,7 +55,7 @@ fn unknown_names_are_refused_with_the_nearest_known_one() {
         (&["w", "--rerun", "al"], &["all"]),
         (&["w", "--format", "xml"], &["--format", "text"]),
         (&["w", "--grace", "8"], &["needs a unit", "`8s`"]),
-        (&[], &["required"]),
+        (&[], &["Usage: orchestrate", "Commands:"]),
     ] {
         refused(&workspace, arguments, words);
     }
