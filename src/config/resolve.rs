@@ -166,7 +166,7 @@ pub fn only_a_command(command: &str, before: Option<&str>) -> Result<()> {
         return Ok(());
     };
     let message = format!("`{}` stands before `{command}`", word.escape_debug());
-    Err(Error::usage(message).with_hint(format!("what `{command}` is to look at stands after it")))
+    Err(Error::usage(message).with_hint(format!("what belongs to `{command}` stands behind it")))
 }
 
 /// Where this takes place, and the directory from which it was looked for.

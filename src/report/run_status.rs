@@ -39,11 +39,12 @@ pub fn text(view: &RunView, state: &str, now: Timestamp, paint: Paint) -> String
     ));
     let waiting = view.items.iter().filter(|it| it.state == Standing::Waiting);
     text.push_str(&table(
-        &["WAITING FOR ATTEMPT", "AFTER", "WHY"],
+        &["WAITING", "NEXT ATTEMPT", "LAST TOOK", "WHY"],
         waiting.map(|item| {
             let next = item.last().map_or(1, |last| last.attempt + 1);
             vec![
-                format!("{} {next}", shown(&item.id)),
+                shown(&item.id),
+                next.to_string(),
                 duration(item.last_duration()),
                 reason(item),
             ]
@@ -117,7 +118,8 @@ fn heading(view: &RunView, now: Timestamp, paint: Paint) -> String {
         1 => "1 item".to_owned(),
         all => format!("{all} items"),
     };
-    let _infallible = writeln!(text, "{of}: {}", counts.join(", "));
+    let colon = if counts.is_empty() { "" } else { ": " };
+    let _infallible = writeln!(text, "{of}{colon}{}", counts.join(", "));
     text
 }
 
@@ -269,4 +271,84 @@ fn item_value(item: &ItemView, state: &str, now: Timestamp) -> Value {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::run_view::tests::{at, begun, ended, line, started};
+    use super::*;
+    use crate::state::record::Outcome;
+    use crate::state::run_event::RunEvent;
+
+    fn live() -> RunView {
+        let stage = RunEvent::StageRaised {
+            stage: "draining".to_owned(),
+            running: 1,
+            queued: 2,
+        };
+        let retrying = RunEvent::Retrying {
+            item: "d".to_owned(),
+            attempt: 2,
+            wait_ms: 2000,
+        };
+        let events = [
+            line(1, started("a", 1)),
+            line(2, ended("a", Outcome::Done, "exit 0")),
+            line(2, started("b", 1)),
+            line(
+                3,
+                ended("b", Outcome::Failed, "not started: \u{1b}[2J\u{202e}"),
+            ),
+            line(3, started("d", 1)),
+            line(4, ended("d", Outcome::TimedOut, "SIGKILL")),
+            line(4, retrying),
+            line(10, started("c", 1)),
+            line(11, stage),
+        ];
+        RunView::new(
+            begun(&["a", "b", "c", "d", "e", "f"]),
+            &events,
+            Life::Running,
+        )
+    }
+
+    #[test]
+    fn a_live_run_is_shown_in_parts() {
+        insta::assert_snapshot!(text(&live(), ".orchestrate", at(75), Paint(false)));
+    }
+
+    #[test]
+    fn what_comes_from_outside_is_harmless() {
+        let text = text(&live(), ".orchestrate", at(75), Paint(false));
+        assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
+    }
+
+    #[test]
+    fn a_run_without_a_rest_shows_no_empty_parts() {
+        let mut record = begun(&[]);
+        record.credentials.clear();
+        record.ended = Some(at(3));
+        for (status, words) in [
+            (Some(0), "ended after 3s, exit 0"),
+            (Some(75), "ended after 3s, exit 75"),
+            (None, "ended after 3s, by a signal"),
+        ] {
+            record.exit_status = status;
+            let view = RunView::new(record.clone(), &[], Life::Ended);
+            let text = text(&view, ".orchestrate", at(100), Paint(false));
+            assert!(text.starts_with(&format!("w: {words}\n")), "{text}");
+            assert_eq!(text.lines().count(), 3, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_json_is_one_line_with_every_item() {
+        let text = json_line(&live(), ".orchestrate", at(75));
+        assert_eq!(text.matches('\n').count(), 1);
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["items"].as_array().unwrap().len(), 6);
+        let log = &value["items"][2]["log"];
+        assert_eq!(log, ".orchestrate/runs/R/logs/c.1.log");
+        assert_eq!(value["stage"], "draining");
+    }
 }

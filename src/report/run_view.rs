@@ -332,3 +332,205 @@ fn since(from: Timestamp, until: Timestamp) -> Duration {
     // A clock that was set back meanwhile.
     Duration::try_from(until.duration_since(from)).unwrap_or_default()
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::state::run_event::VERSION;
+
+    pub(in crate::report) fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + second).unwrap()
+    }
+
+    pub(in crate::report) fn line(second: i64, event: RunEvent) -> EventLine {
+        EventLine {
+            version: VERSION,
+            at: at(second),
+            event,
+        }
+    }
+
+    pub(in crate::report) fn started(item: &str, attempt: u32) -> RunEvent {
+        RunEvent::AttemptStarted {
+            item: item.to_owned(),
+            attempt,
+            slot: 1,
+            credential: Some("key-1".to_owned()),
+            log: Some(format!("runs/R/logs/{item}.{attempt}.log")),
+        }
+    }
+
+    pub(in crate::report) fn ended(item: &str, outcome: Outcome, exit: &str) -> RunEvent {
+        RunEvent::AttemptEnded {
+            item: item.to_owned(),
+            attempt: 1,
+            outcome,
+            exit: exit.to_owned(),
+            duration_ms: 1500,
+            credential: Some("key-1".to_owned()),
+            log: None,
+            recorded: true,
+        }
+    }
+
+    fn withdrawn(item: &str) -> RunEvent {
+        let item = item.to_owned();
+        RunEvent::AttemptWithdrawn { item }
+    }
+
+    fn retrying(item: &str) -> RunEvent {
+        RunEvent::Retrying {
+            item: item.to_owned(),
+            attempt: 2,
+            wait_ms: 2000,
+        }
+    }
+
+    fn unrecorded(item: &str) -> RunEvent {
+        match ended(item, Outcome::Done, "exit 0") {
+            RunEvent::AttemptEnded {
+                item,
+                attempt,
+                outcome,
+                exit,
+                duration_ms,
+                credential,
+                log,
+                ..
+            } => RunEvent::AttemptEnded {
+                item,
+                attempt,
+                outcome,
+                exit,
+                duration_ms,
+                credential,
+                log,
+                recorded: false,
+            },
+            other => other,
+        }
+    }
+
+    /// A run of these items that has only begun.
+    pub(in crate::report) fn begun(items: &[&str]) -> RunRecord {
+        let item = |id: &&str| RunItem {
+            id: (*id).to_owned(),
+            title: String::new(),
+            state: ItemState::Pending,
+            outcome: None,
+            reason: None,
+            attempts: Vec::new(),
+        };
+        RunRecord {
+            run: "20231114T221320Z-4f2a".to_owned(),
+            workflow: "w".to_owned(),
+            orchestrate_version: "0.1.0".to_owned(),
+            started: at(0),
+            ended: None,
+            parallel: Some(2),
+            command: Vec::new(),
+            credentials: vec!["key-1".to_owned()],
+            exit_status: None,
+            items: items.iter().map(item).collect(),
+        }
+    }
+
+    #[test]
+    fn an_item_is_as_far_as_its_last_event_says() {
+        let done = || ended("a", Outcome::Done, "exit 0");
+        let failed = || ended("a", Outcome::Failed, "exit 1");
+        let deferred = || RunEvent::ItemDeferred {
+            item: "a".to_owned(),
+        };
+        for (events, running, cut_off) in [
+            (vec![], Standing::Pending, Standing::NotStarted),
+            (vec![started("a", 1)], Standing::Running, Standing::CutOff),
+            (
+                vec![started("a", 1), withdrawn("a")],
+                Standing::Pending,
+                Standing::NotStarted,
+            ),
+            (
+                vec![started("a", 1), done()],
+                Standing::Done,
+                Standing::Done,
+            ),
+            (
+                vec![started("a", 1), failed()],
+                Standing::Failed,
+                Standing::Failed,
+            ),
+            (
+                vec![started("a", 1), failed(), retrying("a")],
+                Standing::Waiting,
+                Standing::NotStarted,
+            ),
+            (
+                vec![started("a", 1), failed(), retrying("a"), started("a", 2)],
+                Standing::Running,
+                Standing::CutOff,
+            ),
+            (
+                vec![started("a", 1), unrecorded("a")],
+                Standing::NotRecorded,
+                Standing::NotRecorded,
+            ),
+            (vec![deferred()], Standing::Deferred, Standing::Deferred),
+            (
+                vec![RunEvent::Unknown, started("stranger", 1)],
+                Standing::Pending,
+                Standing::NotStarted,
+            ),
+            // The beginning of the file is missing.
+            (vec![done()], Standing::Done, Standing::Done),
+        ] {
+            let lines: Vec<EventLine> = events.into_iter().map(|event| line(1, event)).collect();
+            for (life, expected) in [(Life::Running, running), (Life::CutOff, cut_off)] {
+                let view = RunView::new(begun(&["a"]), &lines, life);
+                assert_eq!(view.items[0].state, expected, "{life:?} {lines:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_written_at_the_end_is_the_last_word() {
+        let mut record = begun(&["a"]);
+        record.ended = Some(at(9));
+        record.items[0].state = ItemState::Ended;
+        record.items[0].outcome = Some(Outcome::Done);
+        let view = RunView::new(record, &[line(1, started("a", 1))], Life::Ended);
+        assert_eq!(view.items[0].state, Standing::Done);
+        assert_eq!(view.duration(at(100)), Some(Duration::from_secs(9)));
+    }
+
+    #[test]
+    fn a_run_that_was_killed_after_its_last_event_has_ended() {
+        let exit_status = Some(1);
+        let events = [line(7, RunEvent::RunEnded { exit_status })];
+        let view = RunView::new(begun(&["a"]), &events, Life::CutOff);
+        assert_eq!((view.life, view.record.exit_status), (Life::Ended, Some(1)));
+        assert_eq!(view.items[0].state, Standing::NotStarted);
+        let cut = RunView::new(begun(&["a"]), &[], Life::CutOff);
+        assert_eq!(cut.duration(at(100)), None);
+    }
+
+    #[test]
+    fn a_credential_counts_items_once_and_failures_always() {
+        let events = [
+            line(1, started("a", 1)),
+            line(2, ended("a", Outcome::Failed, "exit 1")),
+            line(3, started("a", 2)),
+            line(4, ended("a", Outcome::TimedOut, "SIGKILL")),
+            line(5, started("b", 1)),
+        ];
+        let view = RunView::new(begun(&["a", "b"]), &events, Life::Running);
+        assert_eq!(view.credentials(), BTreeMap::from([("key-1", (2, 2))]));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_no_negative_time() {
+        let view = RunView::new(begun(&["a"]), &[line(5, started("a", 1))], Life::Running);
+        assert_eq!(view.duration(at(-100)), Some(Duration::ZERO));
+        assert_eq!(view.items[0].duration(at(1)), Some(Duration::ZERO));
+    }
+}

@@ -55,11 +55,11 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     write_with_mode(&directory, name, content, None)
 }
 
-/// As [`write`], for a file that everybody may read, whatever the umask.
+/// As [`write()`], for a file that everybody may read, whatever the umask.
 ///
 /// # Errors
 ///
-/// As [`write`].
+/// As [`write()`].
 pub fn write_for_all(path: &Path, content: &[u8]) -> io::Result<()> {
     let (directory, name) = directory_and_name(path)?;
     write_with_mode(&directory, name, content, Some(READABLE_MODE))
