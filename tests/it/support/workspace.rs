@@ -205,6 +205,23 @@ impl Workspace {
         }
     }
 
+    /// Looks into the events of the newest run until an attempt of this item is among those that have begun.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "events that never say so must fail the test"
+    )]
+    pub(crate) fn wait_until_told_to_run(&self, item: &str) {
+        let began = Instant::now();
+        let path = self.root.join(".orchestrate/runs/latest/events.jsonl");
+        let says_so = |line: &str| {
+            line.contains("\"attempt-started\"") && line.contains(&format!("\"item\":\"{item}\""))
+        };
+        while !fs::read_to_string(&path).is_ok_and(|events| events.lines().any(says_so)) {
+            assert!(began.elapsed() < WATCHDOG, "{item} is never told to run");
+            std::thread::yield_now();
+        }
+    }
+
     /// The items whose last record has this outcome, sorted.
     pub(crate) fn items_that_are(&self, outcome: &str) -> Vec<String> {
         let mut last = BTreeMap::new();
