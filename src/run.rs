@@ -33,7 +33,7 @@ use crate::credential::secret::Secret;
 use crate::credential::source;
 use crate::error::{Error, ExitStatus, Result};
 use crate::items::collected::Collected;
-use crate::items::plan::{Plan, PlannedState};
+use crate::items::plan::{LastOutcome, Plan, PlannedState};
 use crate::output::Target;
 use crate::output::mask::Masker;
 use crate::output::terminal::{Outputs, Terminal, TerminalHandle};
@@ -43,8 +43,9 @@ use crate::schedule::event::{Ending, ItemIndex};
 use crate::schedule::stage::Press;
 use crate::state::directory::{StateDirectory, WorkflowDirectory};
 use crate::state::history::History;
-use crate::state::journal::{self, Journal};
-use crate::state::lock::{LockError, WorkflowLock};
+use crate::state::journal::Journal;
+use crate::state::journal_scan;
+use crate::state::lock::{self, LockError, WorkflowLock};
 use crate::state::retention;
 use crate::surroundings::Surroundings;
 use item_output::OutputReport;
@@ -81,6 +82,8 @@ pub(crate) enum Message {
     EventsLost(String),
     /// The guard that started us has died.
     GuardLost,
+    /// The disk is full, for this reason.
+    SpaceRanOut(Error),
     /// A record is on disk, or will never be.
     Recorded {
         /// Whose.
@@ -236,18 +239,31 @@ impl Visit<'_> {
     async fn rehearse(self, signals: &mut Signals) -> Result<Exit> {
         launch::preflight(&self.invocation, self.surroundings)?;
         let root = &self.invocation.place.root;
-        let history = match StateDirectory::find(root)? {
+        let directory = match StateDirectory::find(root)? {
             Some(state) => state.find_workflow(&self.invocation.workflow.name)?,
             None => None,
         };
-        let history = history.map_or_else(|| Ok(History::default()), |it| journal::read(&it))?;
+        // Asked before the journal is read: a run that ends in between has recorded everything.
+        let unfinished = match &directory {
+            Some(directory) if lock::holder_of(directory)?.is_some() => LastOutcome::Running,
+            Some(_) | None => LastOutcome::CutOff,
+        };
+        let history =
+            directory.map_or_else(|| Ok(History::default()), |it| journal_scan::read(&it))?;
         let items = match self.collect(signals).await? {
             Ok(items) => items,
             Err(press) => return Ok(Exit::Signal(press)),
         };
         let state = self.state_path();
         let parallel = self.invocation.mode != Mode::Sequential;
-        let plan = outlook::decide(&self.invocation, &state, items.items, &history, parallel)?;
+        let plan = outlook::decide(
+            &self.invocation,
+            &state,
+            items.items,
+            &history,
+            unfinished,
+            parallel,
+        )?;
         self.voice.notes(
             &items.warnings,
             &history,
@@ -299,6 +315,7 @@ impl Visit<'_> {
             &template_state,
             items.items,
             &history,
+            LastOutcome::CutOff,
             parallel,
         )?;
         let collisions = outlook::collisions(&self.invocation, &plan).filter(|_| parallel);

@@ -23,6 +23,10 @@ pub enum LastOutcome {
     TimedOut,
     /// It went back to the queue and was not tried again (rate limit, rejected credential).
     Deferred,
+    /// It began, and nobody was left to record its end.
+    CutOff,
+    /// It has not ended: another run is at it.
+    Running,
 }
 
 /// The last attempt at an item, as the journal has it.
@@ -74,7 +78,7 @@ impl FromStr for Rerun {
 /// Which items alone run (`--only`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Only {
-    /// Those whose last attempt failed, timed out or was interrupted.
+    /// Those whose last attempt failed, timed out, was interrupted or cut off.
     Failed,
 }
 
@@ -304,13 +308,18 @@ const fn last_time(outcome: LastOutcome) -> Option<&'static str> {
         LastOutcome::Interrupted => Some("was interrupted last time"),
         LastOutcome::TimedOut => Some("timed out last time"),
         LastOutcome::Deferred => Some("was put off last time"),
+        LastOutcome::CutOff => Some("was cut off last time"),
+        LastOutcome::Running => Some("is running now"),
     }
 }
 
 const fn is_failure(outcome: LastOutcome) -> bool {
     match outcome {
-        LastOutcome::Failed | LastOutcome::Interrupted | LastOutcome::TimedOut => true,
-        LastOutcome::Done | LastOutcome::Deferred => false,
+        LastOutcome::Failed
+        | LastOutcome::Interrupted
+        | LastOutcome::TimedOut
+        | LastOutcome::CutOff => true,
+        LastOutcome::Done | LastOutcome::Deferred | LastOutcome::Running => false,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::items::plan::{Facts, LastAttempt, LastOutcome, Plan, PlannedState, pl
 use crate::items::slug::number_in;
 use crate::items::template::{RenderError, Template, Values, render_command};
 use crate::report::dry_run::Row;
-use crate::state::history::History;
+use crate::state::history::{History, Standing};
 use crate::state::record::Outcome;
 
 /// An item's templates, filled in.
@@ -70,7 +70,7 @@ pub(super) fn fill(
     })
 }
 
-/// Decides for every item whether it is to be run.
+/// Decides for every item whether it is to be run; `unfinished` is what an attempt without an end is.
 ///
 /// # Errors
 ///
@@ -80,6 +80,7 @@ pub(super) fn decide(
     state: &str,
     items: Vec<Item>,
     history: &History,
+    unfinished: LastOutcome,
     parallel: bool,
 ) -> Result<Plan> {
     let mut done_files = DoneFiles::new(&invocation.place.root);
@@ -103,7 +104,10 @@ pub(super) fn decide(
                     None
                 }),
                 last: history.last(&item.id).map(|last| LastAttempt {
-                    outcome: last_outcome(last.outcome),
+                    outcome: match last.standing {
+                        Standing::Ended(outcome) => last_outcome(outcome),
+                        Standing::Unfinished => unfinished,
+                    },
                     content_hash: last.content_hash.to_owned(),
                     when: String::new(),
                 }),

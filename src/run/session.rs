@@ -15,7 +15,7 @@ use super::chronicle::Chronicle;
 use super::item_output::OutputReport;
 use super::launch::{self, Launcher, Order, inheritable, millis};
 use super::signals::Received;
-use super::suspension::{Permit, Step};
+use super::suspension::{Permit, Suspending};
 use super::{Exit, Message, Visit, keep};
 use crate::child::control::Control;
 use crate::config::resolve::{Mode, Verbosity};
@@ -36,10 +36,11 @@ use crate::schedule::scheduler::{Limits, Scheduler};
 use crate::schedule::stage::{Discipline, Raised};
 use crate::state::directory::{RunDirectory, StateDirectory};
 use crate::state::journal::Journal;
-use crate::state::journal_thread::JournalThread;
+use crate::state::journal_thread::{JournalThread, News};
 use crate::state::lock::WorkflowLock;
-use crate::state::record::{Outcome as RecordedOutcome, Record};
+use crate::state::record::{End, Outcome as RecordedOutcome, Record, Step};
 use crate::state::run_event::RunEvent;
+use crate::state::run_id::RunId;
 use crate::state::run_record::RunRecord;
 
 /// What we keep open ourselves, at most.
@@ -91,6 +92,7 @@ pub(super) struct Session<'a> {
     journal: Option<JournalThread>,
     lock: WorkflowLock,
     guard_lost: bool,
+    space_ran_out: bool,
     /// Why the last process could not be started for want of room.
     crowding: String,
     /// Events that an action has brought about at once.
@@ -155,10 +157,16 @@ impl<'a> Session<'a> {
             items: record.items.len(),
         });
         let recorded = messages.clone();
-        let journal = JournalThread::start(journal, move |token, result| {
-            let item = ItemIndex(usize::try_from(token).unwrap_or(usize::MAX));
+        let journal = JournalThread::start(journal, move |news| {
+            let message = match news {
+                News::Recorded { token, result } => {
+                    let item = ItemIndex(usize::try_from(token).unwrap_or(usize::MAX));
+                    Message::Recorded { item, result }
+                }
+                News::Shortage(shortage) => Message::SpaceRanOut(shortage),
+            };
             // The loop is gone only when the whole process is going.
-            let _nobody = recorded.send(Message::Recorded { item, result });
+            let _nobody = recorded.send(message);
         })?;
         let parts = launch::Parts {
             program,
@@ -200,6 +208,7 @@ impl<'a> Session<'a> {
             journal: Some(journal),
             lock,
             guard_lost: false,
+            space_ran_out: false,
             crowding: String::new(),
             due: VecDeque::new(),
             visit,
@@ -241,8 +250,8 @@ impl<'a> Session<'a> {
         match received {
             Received::Press(press) => self.step(Event::Pressed(press)),
             Received::Question => self.tell_status(),
-            Received::Suspension(Step::Suspend(permit)) => self.suspend(permit),
-            Received::Suspension(Step::Continued) => self.go_on(),
+            Received::Suspension(Suspending::Asked(permit)) => self.suspend(permit),
+            Received::Suspension(Suspending::Continued) => self.go_on(),
         }
     }
 
@@ -289,7 +298,10 @@ impl<'a> Session<'a> {
     pub(super) fn take(&mut self, message: Message) {
         let ended = match &message {
             Message::Suspended(item) | Message::Ended { item, .. } => Some(*item),
-            Message::GuardLost | Message::Recorded { .. } | Message::EventsLost(_) => None,
+            Message::GuardLost
+            | Message::Recorded { .. }
+            | Message::SpaceRanOut(_)
+            | Message::EventsLost(_) => None,
         };
         // Without a guard there is nobody who would watch over what is suspended.
         let holds = !matches!(message, Message::GuardLost);
@@ -314,6 +326,11 @@ impl<'a> Session<'a> {
                 self.guard_lost = true;
                 self.step(Event::GuardLost);
             }
+            Message::SpaceRanOut(shortage) => {
+                self.space_ran_out = true;
+                self.visit.voice.warning(&shortage.to_string());
+                self.step(Event::SpaceRanOut);
+            }
             Message::Ended {
                 item,
                 ending,
@@ -322,7 +339,9 @@ impl<'a> Session<'a> {
             } => {
                 self.tell_left(item, &left);
                 if let Ending::Crowded(why) = &ending {
-                    self.live.remove(&item);
+                    if let Some(live) = self.live.remove(&item) {
+                        self.note_step(item, &live, Step::Withdrawn);
+                    }
                     self.crowding.clone_from(why);
                     let item = self.items[item.0].id.to_string();
                     self.chronicle.tell(RunEvent::AttemptWithdrawn { item });
@@ -448,27 +467,40 @@ impl<'a> Session<'a> {
             self.visit.voice.starting(&order, &command);
         }
         // Before the launch, which may end at once.
-        let (began, started) = (Instant::now(), Timestamp::now());
-        let control = self.launcher.launch(&order, &self.visit.invocation);
-        let credential = secret.map(|secret| secret.label().to_owned());
-        let logged = self.visit.invocation.mode != Mode::Sequential;
+        let mut live = Live {
+            control: None,
+            began: Instant::now(),
+            started: Timestamp::now(),
+            attempt,
+            credential: secret.map(|secret| secret.label().to_owned()),
+        };
+        self.note_step(index, &live, Step::Started);
+        live.control = self.launcher.launch(&order, &self.visit.invocation);
         self.chronicle.tell(RunEvent::AttemptStarted {
             item: item.id.to_string(),
             attempt,
             slot,
-            credential: credential.clone(),
-            log: logged.then(|| self.run.log_reference(&item.id, attempt)),
+            credential: live.credential.clone(),
+            log: self.log_reference(&item.id, attempt),
         });
-        self.live.insert(
-            index,
-            Live {
-                control,
-                began,
-                started,
-                attempt,
-                credential,
-            },
-        );
+        self.live.insert(index, live);
+    }
+
+    /// Has it written that an attempt begins, or does not. Nobody waits for the disk: what is lost with the power is
+    /// only the knowledge that the item was cut off.
+    fn note_step(&self, index: ItemIndex, live: &Live, step: Step) {
+        let Some(journal) = &self.journal else {
+            return;
+        };
+        let item = &self.items[index.0];
+        let log = self.log_reference(&item.id, live.attempt);
+        journal.note(record_of(item, live, step, self.run.id(), log));
+    }
+
+    /// Where an attempt's log lies, if it has one.
+    fn log_reference(&self, id: &ItemId, attempt: u32) -> Option<String> {
+        let logged = self.visit.invocation.mode != Mode::Sequential;
+        logged.then(|| self.run.log_reference(id, attempt))
     }
 
     fn tell_left(&self, index: ItemIndex, left: &[String]) {
@@ -544,19 +576,13 @@ impl<'a> Session<'a> {
             recorded: true,
         };
         self.chronicle.attempt_ended(index, event);
-        let record = Record {
-            item: item.id.clone(),
+        let end = End {
             outcome: recorded(outcome),
-            attempt: live.attempt,
-            content_hash: item.content_hash.clone(),
             exit,
             code,
-            started: live.started,
             duration_ms: millis(result.duration),
-            credential: live.credential,
-            run: self.run.id().clone(),
-            log,
         };
+        let record = record_of(item, &live, Step::Ended(end), self.run.id(), log);
         let token = u64::try_from(index.0).unwrap_or(u64::MAX);
         let handed_over = self
             .journal
@@ -745,6 +771,7 @@ impl<'a> Session<'a> {
             Message::Ended { .. }
             | Message::Suspended(_)
             | Message::GuardLost
+            | Message::SpaceRanOut(_)
             | Message::Recorded { .. } => None,
         });
         for reason in untold.into_iter().chain(lost) {
@@ -756,6 +783,7 @@ impl<'a> Session<'a> {
         let any = |outcome| self.results.iter().any(|result| result.outcome == outcome);
         if self.guard_lost
             || poisoned
+            || (self.space_ran_out && self.scheduler.queued() > 0)
             || self
                 .results
                 .iter()
@@ -773,6 +801,19 @@ impl<'a> Session<'a> {
         } else {
             ExitStatus::Success
         }
+    }
+}
+
+fn record_of(item: &Item, live: &Live, step: Step, run: &RunId, log: Option<String>) -> Record {
+    Record {
+        item: item.id.clone(),
+        step,
+        attempt: live.attempt,
+        content_hash: item.content_hash.clone(),
+        started: live.started,
+        credential: live.credential.clone(),
+        run: run.clone(),
+        log,
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
-use super::suspension::{self, Step};
+use super::suspension::{self, Suspending};
 use crate::error::{Error, Result};
 use crate::schedule::stage::Press;
 
@@ -21,7 +21,7 @@ pub(super) enum Received {
     /// SIGUSR1: how is it going?
     Question,
     /// Ctrl-Z, or what comes after it.
-    Suspension(Step),
+    Suspension(Suspending),
 }
 
 /// The signals that we listen to. One that was ignored when we were started stays ignored, as `nohup` and a
@@ -34,7 +34,7 @@ pub(super) struct Signals {
     quit: Option<Signal>,
     question: Option<Signal>,
     questioned_at: Option<Instant>,
-    suspensions: Option<UnboundedReceiver<Step>>,
+    suspensions: Option<UnboundedReceiver<Suspending>>,
 }
 
 impl Signals {
@@ -109,7 +109,7 @@ impl Signals {
     }
 }
 
-async fn next_step(steps: &mut Option<UnboundedReceiver<Step>>) -> Step {
+async fn next_step(steps: &mut Option<UnboundedReceiver<Suspending>>) -> Suspending {
     let step = match steps {
         Some(steps) => steps.recv().await,
         None => None,

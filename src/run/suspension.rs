@@ -16,9 +16,9 @@ use crate::error::{Error, Result};
 
 /// What happens on Ctrl-Z, in this order.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(super) enum Suspending {
     /// Suspend everything, then drop the permit.
-    Suspend(Permit),
+    Asked(Permit),
     /// We go on, whether we were stopped or not.
     Continued,
 }
@@ -34,7 +34,7 @@ pub(super) struct Permit {
 /// # Errors
 ///
 /// When there is no descriptor or no thread to be had.
-pub(super) fn watch() -> Result<UnboundedReceiver<Step>> {
+pub(super) fn watch() -> Result<UnboundedReceiver<Suspending>> {
     let cannot =
         |error: &dyn std::fmt::Display| Error::state(format!("cannot listen to signals: {error}"));
     let mut stop = SigSet::empty();
@@ -49,7 +49,7 @@ pub(super) fn watch() -> Result<UnboundedReceiver<Step>> {
             let permit = Permit {
                 _given_back: given_back,
             };
-            if steps.send(Step::Suspend(permit)).is_err() {
+            if steps.send(Suspending::Asked(permit)).is_err() {
                 return;
             }
             // It ends when the permit is dropped.
@@ -59,7 +59,7 @@ pub(super) fn watch() -> Result<UnboundedReceiver<Step>> {
                 .thread_unblock()
                 .and_then(|()| stop.thread_block())
                 .is_err()
-                || steps.send(Step::Continued).is_err()
+                || steps.send(Suspending::Continued).is_err()
             {
                 return;
             }

@@ -102,6 +102,8 @@ pub enum Event {
         /// Whose outcome.
         item: ItemIndex,
     },
+    /// The disk is full: what runs can still be recorded, and nothing else.
+    SpaceRanOut,
     /// The guard that watches over us is gone.
     GuardLost,
     /// We received a signal.

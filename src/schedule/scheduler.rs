@@ -167,6 +167,7 @@ impl Scheduler {
             Event::Silent { item, since } => self.on_silent(item, since, now),
             Event::Recorded { item } => self.on_recorded(item, now),
             Event::RecordLost { item } => self.on_record_lost(item, now),
+            Event::SpaceRanOut => self.raise(Stage::Draining, Cause::SpaceRanOut, now),
             Event::GuardLost => self.raise(Stage::Terminating, Cause::GuardLost, now),
             Event::Pressed(press) => self.on_pressed(press, now),
         }

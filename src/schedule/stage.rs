@@ -57,6 +57,8 @@ pub enum Cause {
     NoRoom,
     /// The guard that watches over us is gone.
     GuardLost,
+    /// The disk is full, and the journal lives on its reserve.
+    SpaceRanOut,
     /// The journal cannot be written any more.
     JournalLost,
 }

@@ -108,7 +108,7 @@ impl StateDirectory {
                     .map_err(|e| failed("sync", parent.path(), &e))?;
             }
         }
-        Ok(WorkflowDirectory::new(name, directory))
+        Ok(WorkflowDirectory::new(name, directory, self.base.path()))
     }
 
     /// The directory of the workflow `name`, or nothing when it is not there. Never creates anything.
@@ -119,7 +119,24 @@ impl StateDirectory {
     pub fn find_workflow(&self, name: &str) -> Result<Option<WorkflowDirectory>> {
         check_workflow_name(name)?;
         let directory = self.directory.find_child(name)?;
-        Ok(directory.map(|directory| WorkflowDirectory::new(name, directory)))
+        let base = self.base.path();
+        Ok(directory.map(|directory| WorkflowDirectory::new(name, directory, base)))
+    }
+
+    /// The names of all workflows that have a directory, sorted.
+    ///
+    /// # Errors
+    ///
+    /// Exit 74 when the directory cannot be read.
+    pub fn workflows(&self) -> Result<Vec<String>> {
+        let names = self.directory.names();
+        let names = names.map_err(|e| failed("read", self.directory.path(), &e))?;
+        let text = names.into_iter().filter_map(|name| name.into_string().ok());
+        let mut workflows: Vec<String> = text
+            .filter(|name| check_workflow_name(name).is_ok())
+            .collect();
+        workflows.sort();
+        Ok(workflows)
     }
 
     /// The directory of all runs, or nothing when it is not there. Never creates anything.
@@ -176,14 +193,22 @@ fn check_workflow_name(name: &str) -> Result<()> {
 pub struct WorkflowDirectory {
     workflow: String,
     directory: HeldDirectory,
+    base: PathBuf,
 }
 
 impl WorkflowDirectory {
-    fn new(workflow: &str, directory: HeldDirectory) -> Self {
+    fn new(workflow: &str, directory: HeldDirectory, base: &Path) -> Self {
         Self {
             workflow: workflow.to_owned(),
             directory,
+            base: base.to_owned(),
         }
+    }
+
+    /// The directory beside whose configuration `.orchestrate/` lies.
+    #[must_use]
+    pub fn base(&self) -> &Path {
+        &self.base
     }
 
     /// The workflow's name.

@@ -23,7 +23,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{
     FchmodatFlags, FileStat, Mode, SFlag, fchmod, fchmodat, fstat, fstatat, mkdirat,
 };
-use nix::unistd::{UnlinkatFlags, geteuid, symlinkat, unlinkat};
+use nix::unistd::{UnlinkatFlags, geteuid, linkat, symlinkat, unlinkat};
 
 use super::path_text::{shell_quoted, shown};
 use crate::error::{Error, ExitStatus, Result};
@@ -65,6 +65,20 @@ impl Access {
 pub struct Identity {
     device: u64,
     inode: u64,
+}
+
+impl Identity {
+    /// The number of the device, as stat(2) gives it.
+    #[must_use]
+    pub const fn device(self) -> u64 {
+        self.device
+    }
+
+    /// The number of the inode.
+    #[must_use]
+    pub const fn inode(self) -> u64 {
+        self.inode
+    }
 }
 
 impl From<&Metadata> for Identity {
@@ -282,6 +296,23 @@ impl HeldDirectory {
     /// Why it could not be made.
     pub fn link(&self, target: impl AsRef<Path>, name: impl AsRef<Path>) -> io::Result<()> {
         Ok(symlinkat(target.as_ref(), &self.descriptor, name.as_ref())?)
+    }
+
+    /// Gives the file `name` a second name, which nothing has yet; both stay when one is replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::AlreadyExists`], or why it could not be: some file systems know no second names.
+    pub fn name_again(&self, name: impl AsRef<Path>, second: impl AsRef<Path>) -> io::Result<()> {
+        let directory = &self.descriptor;
+        let (name, second) = (name.as_ref(), second.as_ref());
+        Ok(linkat(
+            directory,
+            name,
+            directory,
+            second,
+            AtFlags::empty(),
+        )?)
     }
 
     /// Makes the names in this directory durable (fsync).

@@ -6,14 +6,14 @@
 //!
 //! # Torn or damaged
 //!
-//! A write appends whole lines and is not acknowledged before its fdatasync came back. So only the bytes of the
-//! *last* write can be missing without anybody having been told that they were there, and this is how such a
-//! write looks afterwards:
+//! A write appends whole lines, and no end of an attempt is acknowledged before its fdatasync came back. So only the
+//! bytes since the *last* fdatasync, [`WRITE_BYTES_MAX`] of them at most, can be missing without anybody having been
+//! told that they were there, and this is how they look afterwards:
 //!
-//! - Its beginning only (killed in the middle, disk full, size not yet on disk): whole lines, then a last line
+//! - Their beginning only (killed in the middle, disk full, size not yet on disk): whole lines, then a last line
 //!   **without a newline**. The whole lines are records like any other; the last line is torn, even when only
 //!   the newline is missing.
-//! - After a power cut, its full length but with **blocks of zeros** in it: a file system may make the new size
+//! - After a power cut, their full length but with **blocks of zeros** in it: a file system may make the new size
 //!   durable before the data, or some blocks before others. What was never written reads as zeros, from the old
 //!   end of the file or a block's start to a block's end or the end of the file. JSON has no zero bytes.
 //!
@@ -21,10 +21,10 @@
 //!
 //! - A last line that has its newline but a wrong checksum. A tear takes the end of a line away first; a line
 //!   that has its end was written whole, perhaps acknowledged, and changed later.
-//! - Anything that a sealed line follows. What stands before the last write was durable before that
-//!   write began, and whether a sealed line belongs to it cannot be told. (A power cut that loses a block in the
-//!   middle of several records can look so; it is rare enough for a person to decide.)
-//! - More bytes than one write can have.
+//! - Anything that a sealed line follows. What stands before the last fdatasync was durable, and whether a sealed
+//!   line was written after it cannot be told. (A power cut that loses a block in the middle of several records can
+//!   look so; it is rare enough for a person to decide.)
+//! - More bytes than may wait for an fdatasync.
 //! - A sealed line whose newline became something else.
 //!
 //! Whole records that somebody removed from the end leave a shorter journal that is right in itself; no journal
@@ -34,30 +34,39 @@ use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 
-use super::record::{Defect, Head, Outcome, RECORD_BYTES_MAX, header_line, unseal};
+use super::record::{Defect, Head, Mark, Outcome, RECORD_BYTES_MAX, may_begin_header, unseal};
 use crate::items::item::ItemId;
 
 /// How many records one write to the journal may have.
 pub const RECORDS_PER_WRITE_MAX: usize = 256;
-/// How many bytes one write to the journal may have, and so the rest of one that was cut short.
+/// How many bytes one write to the journal may have, and how many may wait for an fdatasync: so many may be cut short.
 pub const WRITE_BYTES_MAX: usize = RECORDS_PER_WRITE_MAX * RECORD_BYTES_MAX;
 /// Storage loses or keeps data in blocks of this many bytes, or multiples.
 const BLOCK_BYTES: u64 = 512;
 
-/// What the last record of an item says.
+/// Where the last attempt at an item has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It ended like this.
+    Ended(Outcome),
+    /// It began, and nobody recorded its end: it runs just now, or it was cut off.
+    Unfinished,
+}
+
+/// What the last records of an item say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Last<'a> {
-    /// How the attempt ended.
-    pub outcome: Outcome,
+    /// Where the last attempt has come to.
+    pub standing: Standing,
     /// Which attempt it was.
     pub attempt: u32,
-    /// The item's content when that attempt began.
+    /// The item's content when the last attempt began that has ended, or else the one that has not.
     pub content_hash: &'a str,
 }
 
-/// The last record of every item, and what there is to say about the journal.
+/// The last records of every item, and what there is to say about the journal.
 ///
-/// One buffer of text and a table of places in it: about 120 bytes an item, its SHA-256 included.
+/// One buffer of text and a table of places in it: about 140 bytes an item, its SHA-256 included.
 #[derive(Debug, Default)]
 pub struct History {
     text: String,
@@ -83,17 +92,32 @@ impl Slot {
     }
 }
 
-/// Where the text of an item stands: its id, then its content hash.
+/// Where the text of an item stands, its id, then its content hash, and what its last records say.
+///
+/// The places of records are their numbers; 0, the header's, where there is none.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     start: usize,
-    attempt: u32,
+    ended_at: u64,
+    ended_attempt: u32,
+    /// Says nothing when nothing has ended.
+    outcome: Outcome,
+    began_attempt: u32,
+    began_at: u64,
     id_bytes: u16,
     hash_bytes: u16,
-    outcome: Outcome,
 }
 
 impl Entry {
+    /// Where the item has come to, and at which attempt; nothing when all that began was withdrawn.
+    const fn standing(&self) -> Option<(Standing, u32)> {
+        match (self.began_at, self.ended_at) {
+            (0, 0) => None,
+            (0, _) => Some((Standing::Ended(self.outcome), self.ended_attempt)),
+            (_, _) => Some((Standing::Unfinished, self.began_attempt)),
+        }
+    }
+
     fn hash_start(&self) -> usize {
         self.start + usize::from(self.id_bytes)
     }
@@ -108,13 +132,14 @@ impl Entry {
 }
 
 impl History {
-    /// The last record of `item`.
+    /// What the last records of `item` say.
     #[must_use]
     pub fn last(&self, item: &ItemId) -> Option<Last<'_>> {
         let entry = &self.entries[self.find(item.as_str(), self.tag(item.as_str()))?];
+        let (standing, attempt) = entry.standing()?;
         Some(Last {
-            outcome: entry.outcome,
-            attempt: entry.attempt,
+            standing,
+            attempt,
             content_hash: entry.content_hash(&self.text),
         })
     }
@@ -136,6 +161,22 @@ impl History {
         self.entries.iter().map(|entry| entry.id(&self.text))
     }
 
+    /// Where every item has come to.
+    pub fn standings(&self) -> impl Iterator<Item = Standing> {
+        let entries = self.entries.iter();
+        entries.filter_map(|entry| Some(entry.standing()?.0))
+    }
+
+    /// The numbers of the records that say everything which [`last`](Self::last) says, in their order.
+    #[must_use]
+    pub fn needed(&self) -> Vec<u64> {
+        let both = |entry: &Entry| [entry.ended_at, entry.began_at];
+        let mut needed: Vec<u64> = self.entries.iter().flat_map(both).collect();
+        needed.retain(|&sequence| sequence > 0);
+        needed.sort_unstable();
+        needed
+    }
+
     /// What a person should be told: one sentence each.
     #[must_use]
     pub fn notes(&self) -> &[String] {
@@ -146,24 +187,57 @@ impl History {
         self.notes.push(note);
     }
 
-    /// Takes the next record in.
-    pub(super) fn take(&mut self, head: &Head<'_>) {
+    /// Takes the next record in, which stands at `sequence`.
+    pub(super) fn take(&mut self, head: &Head<'_>, sequence: u64) {
         self.records += 1;
         let tag = self.tag(head.item);
-        let Some(index) = self.find(head.item, tag) else {
-            let index = u32::try_from(self.entries.len()).expect("four billion ids are a terabyte");
-            self.entries.push(appended(&mut self.text, head));
-            let slot = Slot { tag, index };
-            self.table
-                .insert_unique(Slot::spread(tag), slot, |slot| Slot::spread(slot.tag));
-            return;
-        };
+        let index = self
+            .find(head.item, tag)
+            .unwrap_or_else(|| self.insert(head, tag));
         let entry = &mut self.entries[index];
-        entry.outcome = head.outcome;
-        entry.attempt = head.attempt;
-        if entry.content_hash(&self.text) != head.content_hash {
-            *entry = appended(&mut self.text, head);
+        let says_what_it_was = match head.mark {
+            Mark::Started => {
+                (entry.began_at, entry.began_attempt) = (sequence, head.attempt);
+                entry.ended_at == 0
+            }
+            Mark::Withdrawn => {
+                entry.began_at = 0;
+                false
+            }
+            Mark::Ended(outcome) => {
+                entry.began_at = 0;
+                (entry.ended_at, entry.ended_attempt) = (sequence, head.attempt);
+                entry.outcome = outcome;
+                true
+            }
+        };
+        if says_what_it_was && entry.content_hash(&self.text) != head.content_hash {
+            let (start, hash_bytes) = append(&mut self.text, head);
+            (entry.start, entry.hash_bytes) = (start, hash_bytes);
         }
+    }
+
+    /// Makes room for an item of which nothing is known yet.
+    fn insert(&mut self, head: &Head<'_>, tag: u32) -> usize {
+        let (start, hash_bytes) = append(&mut self.text, head);
+        let index = self.entries.len();
+        self.entries.push(Entry {
+            start,
+            ended_at: 0,
+            ended_attempt: 0,
+            outcome: Outcome::Interrupted,
+            began_attempt: 0,
+            began_at: 0,
+            id_bytes: length(head.item),
+            hash_bytes,
+        });
+        let slot = Slot {
+            tag,
+            index: u32::try_from(index).expect("four billion ids are a terabyte"),
+        };
+        self.table
+            .insert_unique(Slot::spread(tag), slot, |slot| Slot::spread(slot.tag));
+        index
     }
 
     fn tag(&self, id: &str) -> u32 {
@@ -179,25 +253,23 @@ impl History {
     }
 }
 
-/// Adds an item's text to the buffer. What stood there for it before stays behind: content seldom changes.
-fn appended(text: &mut String, head: &Head<'_>) -> Entry {
-    let short = |part: &str| u16::try_from(part.len()).expect("a record is shorter than 64 KiB");
+/// Adds an item's text to the buffer; says where it begins, and how long the hash is. What stood there for it before
+/// stays behind: content seldom changes.
+fn append(text: &mut String, head: &Head<'_>) -> (usize, u16) {
+    let start = text.len();
+    text.push_str(head.item);
+    text.push_str(&head.content_hash);
+    (start, length(&head.content_hash))
+}
+
+fn length(part: &str) -> u16 {
     const {
         assert!(
             RECORD_BYTES_MAX < u16::MAX as usize,
             "an entry holds lengths in 16 bits"
         );
     };
-    let start = text.len();
-    text.push_str(head.item);
-    text.push_str(&head.content_hash);
-    Entry {
-        start,
-        attempt: head.attempt,
-        id_bytes: short(head.item),
-        hash_bytes: short(&head.content_hash),
-        outcome: head.outcome,
-    }
+    u16::try_from(part.len()).expect("a record is shorter than 64 KiB")
 }
 
 /// Says whether `end`, all that follows the last good line, is the rest of a write that was cut short.
@@ -214,7 +286,7 @@ pub fn judge_end(end: &[u8], offset: u64, defect: Defect) -> Result<(), Defect> 
     }
     if offset == 0 {
         // The header is written whole and renamed into place: only what can be a piece of it may be taken away.
-        let torn = header_line().0.starts_with(end) || end.iter().all(|&byte| byte == 0);
+        let torn = may_begin_header(end) || end.iter().all(|&byte| byte == 0);
         return if torn { Ok(()) } else { Err(defect) };
     }
     let (whole, last) = match memchr::memrchr(b'\n', end) {
@@ -268,17 +340,32 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::record::tests::sample;
-    use super::super::record::{Position, write_line};
+    use super::super::record::{Position, header_line, write_line};
     use super::*;
 
-    fn head<'a>(item: &'a str, outcome: Outcome, attempt: u32, hash: &'a str) -> Head<'a> {
+    fn head<'a>(item: &'a str, mark: Mark, attempt: u32, hash: &'a str) -> Head<'a> {
         Head {
             item,
-            outcome,
+            mark,
             attempt,
             content_hash: Cow::Borrowed(hash),
         }
     }
+
+    fn history(records: &[(&str, Mark, u32, &str)]) -> History {
+        let mut history = History::default();
+        for (sequence, &(item, mark, attempt, hash)) in (1..).zip(records) {
+            history.take(&head(item, mark, attempt, hash), sequence);
+        }
+        history
+    }
+
+    fn last<'a>(history: &'a History, item: &str) -> Option<Last<'a>> {
+        history.last(&ItemId::new(item).unwrap())
+    }
+
+    const DONE: Mark = Mark::Ended(Outcome::Done);
+    const FAILED: Mark = Mark::Ended(Outcome::Failed);
 
     fn line() -> Vec<u8> {
         let mut line = Vec::new();
@@ -296,36 +383,67 @@ mod tests {
 
     #[test]
     fn the_last_record_of_an_item_counts() {
-        let mut history = History::default();
-        for (item, outcome, attempt, hash) in [
-            ("a", Outcome::Failed, 1, "h1"),
-            ("b", Outcome::Done, 1, ""),
-            ("a", Outcome::Done, 2, "h1"),
-            ("ab", Outcome::Interrupted, 1, "h1"),
-            ("b", Outcome::TimedOut, 2, "a longer one"),
-        ] {
-            history.take(&head(item, outcome, attempt, hash));
-        }
-        let last = |item: &str| history.last(&ItemId::new(item).unwrap());
-        assert_eq!(
-            last("a"),
+        let history = history(&[
+            ("a", FAILED, 1, "h1"),
+            ("b", DONE, 1, ""),
+            ("a", DONE, 2, "h1"),
+            ("ab", Mark::Ended(Outcome::Interrupted), 1, "h1"),
+            ("b", Mark::Ended(Outcome::TimedOut), 2, "a longer one"),
+        ]);
+        let ended = |outcome, attempt, content_hash| {
+            let standing = Standing::Ended(outcome);
             Some(Last {
-                outcome: Outcome::Done,
-                attempt: 2,
-                content_hash: "h1"
+                standing,
+                attempt,
+                content_hash,
             })
-        );
+        };
+        assert_eq!(last(&history, "a"), ended(Outcome::Done, 2, "h1"));
         assert_eq!(
-            last("b"),
-            Some(Last {
-                outcome: Outcome::TimedOut,
-                attempt: 2,
-                content_hash: "a longer one"
-            })
+            last(&history, "b"),
+            ended(Outcome::TimedOut, 2, "a longer one")
         );
-        assert_eq!(last("ab").unwrap().outcome, Outcome::Interrupted);
-        assert_eq!(last("ah1"), None);
+        assert_eq!(last(&history, "ab"), ended(Outcome::Interrupted, 1, "h1"));
+        assert_eq!(last(&history, "ah1"), None);
         assert_eq!((history.records(), history.items()), (5, 3));
+        assert_eq!(history.needed(), [3, 4, 5]);
+    }
+
+    #[test]
+    fn an_attempt_that_began_and_did_not_end_is_unfinished() {
+        let unfinished = |attempt, content_hash| {
+            Some(Last {
+                standing: Standing::Unfinished,
+                attempt,
+                content_hash,
+            })
+        };
+        let known = history(&[("a", Mark::Started, 1, "h1")]);
+        assert_eq!(last(&known, "a"), unfinished(1, "h1"));
+        assert_eq!(known.needed(), [1]);
+        let known = history(&[
+            ("a", Mark::Started, 1, "h1"),
+            ("a", DONE, 1, "h1"),
+            ("a", Mark::Started, 2, "h2"),
+        ]);
+        assert_eq!(last(&known, "a"), unfinished(2, "h1"));
+        assert_eq!(known.needed(), [2, 3]);
+    }
+
+    #[test]
+    fn an_attempt_that_was_withdrawn_never_was() {
+        let known = history(&[
+            ("a", Mark::Started, 1, "h1"),
+            ("a", Mark::Withdrawn, 1, "h1"),
+            ("b", FAILED, 3, "h1"),
+            ("b", Mark::Started, 1, "h2"),
+            ("b", Mark::Withdrawn, 1, "h2"),
+        ]);
+        assert_eq!(last(&known, "a"), None);
+        let b = last(&known, "b").unwrap();
+        assert_eq!(b.standing, Standing::Ended(Outcome::Failed));
+        assert_eq!((b.attempt, b.content_hash), (3, "h1"));
+        assert_eq!(known.needed(), [3]);
     }
 
     /// Judged in the middle of a file, 24 bytes before the end of a block.
@@ -425,15 +543,42 @@ mod tests {
         ) {
             let mut history = History::default();
             let mut map = HashMap::new();
-            for (item, outcome, attempt, hash) in &records {
+            for (sequence, (item, outcome, attempt, hash)) in (1..).zip(&records) {
                 let outcome = [Outcome::Done, Outcome::Failed][*outcome];
-                history.take(&head(item, outcome, *attempt, hash));
-                map.insert(item, Last { outcome, attempt: *attempt, content_hash: hash });
+                history.take(&head(item, Mark::Ended(outcome), *attempt, hash), sequence);
+                let standing = Standing::Ended(outcome);
+                map.insert(item, Last { standing, attempt: *attempt, content_hash: hash });
             }
             prop_assert_eq!(history.items(), map.len());
-            for (item, last) in map {
-                prop_assert_eq!(history.last(&ItemId::new(item).unwrap()), Some(last));
+            for (item, expected) in map {
+                prop_assert_eq!(last(&history, item), Some(expected));
             }
+        }
+
+        /// What compaction rests on: the records that are needed say what all of them say.
+        #[test]
+        fn the_needed_records_say_the_same_as_all(
+            records in proptest::collection::vec(("[ab]", 0..4_usize, 1..9_u32, "[xy]"), 0..40)
+        ) {
+            let marks = [DONE, FAILED, Mark::Started, Mark::Withdrawn];
+            let heads: Vec<Head<'_>> = records
+                .iter()
+                .map(|(item, mark, attempt, hash)| head(item, marks[*mark], *attempt, hash))
+                .collect();
+            let mut all = History::default();
+            for (sequence, head) in (1..).zip(&heads) {
+                all.take(head, sequence);
+            }
+            let mut few = History::default();
+            let mut renumbered = Vec::new();
+            for (sequence, needed) in (1..).zip(all.needed()) {
+                few.take(&heads[usize::try_from(needed).unwrap() - 1], sequence);
+                renumbered.push(sequence);
+            }
+            for item in ["a", "b"] {
+                prop_assert_eq!(last(&few, item), last(&all, item));
+            }
+            prop_assert_eq!(few.needed(), renumbered);
         }
     }
 }

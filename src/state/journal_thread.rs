@@ -2,10 +2,12 @@
 //!
 //! `run.rs` starts it with the open journal and a function that brings news back into the loop. It is the only
 //! one that appends while the run lasts. An fsync may take half a minute; meanwhile the loop answers signals, and
-//! what is recorded meanwhile waits together and then shares one write and one fsync (group commit).
+//! what is recorded meanwhile waits together and then shares one write and one fsync (group commit). What is only
+//! noted, that an attempt begins, costs a write and no fsync, and nobody waits for it.
 //!
 //! The queue has no limit of its own, because [`JournalThread::record`] must never block and a record must never
-//! be dropped. The caller limits it to the number of worker slots: an item has to keep its slot until `done` came.
+//! be dropped. The caller limits it to twice the number of worker slots: an item has to keep its slot until it is told
+//! that its end is recorded.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
@@ -24,51 +26,73 @@ pub struct JournalThread {
     thread: JoinHandle<Result<()>>,
 }
 
-/// A record on its way to the disk, and the caller's name for it.
+/// A record on its way to the disk, and the caller's name for it if somebody waits for it.
 #[derive(Debug)]
 struct Waiting {
-    token: u64,
+    token: Option<u64>,
     record: Record,
+}
+
+/// What the thread tells.
+#[derive(Debug)]
+pub enum News {
+    /// A record is durable, or may not be.
+    Recorded {
+        /// The caller's name for it.
+        token: u64,
+        /// Why it may not be durable.
+        result: Result<()>,
+    },
+    /// The disk is full: what runs can still be recorded, and nothing else should be started. Said once.
+    Shortage(Error),
 }
 
 impl JournalThread {
     /// Starts the thread.
     ///
-    /// `done` is called on that thread, once for every record and in the order in which they were recorded: with
-    /// `Ok` after its fsync came back, or with the reason why it may not be durable. It should hand the news on
-    /// and return; while it blocks, nothing is written.
+    /// `tell` is called on that thread, once for everything that was recorded and in that order: with `Ok` after its
+    /// fsync came back, or with the reason why it may not be durable. It should hand the news on and return; while it
+    /// blocks, nothing is written.
     ///
     /// # Errors
     ///
-    /// Exit 74 when the system gives us no thread.
-    pub fn start(
-        journal: Journal,
-        done: impl Fn(u64, Result<()>) + Send + 'static,
-    ) -> Result<Self> {
+    /// Exit 74 when there is no room for what may have to be recorded, or the system gives us no thread.
+    pub fn start(mut journal: Journal, tell: impl Fn(News) + Send + 'static) -> Result<Self> {
+        if let Some(shortage) = journal.shortage() {
+            return Err(shortage);
+        }
         let (queue, waiting) = channel();
         let thread = Builder::new()
             .name("journal".to_owned())
-            .spawn(move || commit_all(journal, &waiting, done))
+            .spawn(move || commit_all(journal, &waiting, tell))
             .map_err(|error| Error::state(format!("cannot start the journal's thread: {error}")))?;
         Ok(Self { queue, thread })
     }
 
-    /// Hands a record over; never blocks. `token` comes back in `done`.
+    /// Hands a record over; never blocks. `token` comes back in [`News::Recorded`].
     ///
     /// # Errors
     ///
-    /// Exit 74 when the thread has ended because `done` panicked: `done` is not called for this record.
+    /// Exit 74 when the thread has ended because `tell` panicked: nothing is told of this record.
     pub fn record(&self, token: u64, record: Record) -> Result<()> {
+        let token = Some(token);
         self.queue
             .send(Waiting { token, record })
             .map_err(|_| ended())
     }
 
-    /// Waits until everything that was recorded is durable, `done` was called for it, and the thread has ended.
+    /// Hands over a record that may be lost without harm; never blocks, and nothing is told of it.
+    pub fn note(&self, record: Record) {
+        let token = None;
+        // The next record that counts learns that the thread has ended.
+        let _ended = self.queue.send(Waiting { token, record });
+    }
+
+    /// Waits until everything that was recorded is durable, that was told, and the thread has ended.
     ///
     /// # Errors
     ///
-    /// Exit 74 with the reason when something is not durable; `done` has named it.
+    /// Exit 74 with the reason when something is not durable; it has been told what.
     pub fn finish(self) -> Result<()> {
         drop(self.queue);
         self.thread.join().unwrap_or_else(|_| Err(ended()))
@@ -82,19 +106,32 @@ fn ended() -> Error {
 fn commit_all(
     mut journal: Journal,
     waiting: &Receiver<Waiting>,
-    done: impl Fn(u64, Result<()>),
+    tell: impl Fn(News),
 ) -> Result<()> {
     let mut result = Ok(());
+    let mut shortage_is_told = false;
     while let Ok(first) = waiting.recv() {
         let group = std::iter::once(first)
             .chain(waiting.try_iter())
             .take(RECORDS_PER_WRITE_MAX);
         let (tokens, records): (Vec<_>, Vec<_>) = group.map(|w| (w.token, w.record)).unzip();
-        let appended = journal.append(&records);
-        for token in tokens {
-            done(token, appended.clone());
+        let counts = tokens.iter().any(Option::is_some);
+        let written = if counts {
+            journal.append(&records)
+        } else {
+            // A journal that is poisoned by it fails what counts, and so it is told.
+            let _poisoned = journal.note(&records);
+            Ok(())
+        };
+        for token in tokens.into_iter().flatten() {
+            let result = written.clone();
+            tell(News::Recorded { token, result });
         }
-        result = result.and(appended);
+        result = result.and(written);
+        if let Some(shortage) = journal.shortage().filter(|_| !shortage_is_told) {
+            shortage_is_told = true;
+            tell(News::Shortage(shortage));
+        }
     }
     result
 }
@@ -105,10 +142,11 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::super::directory::{StateDirectory, WorkflowDirectory};
-    use super::super::journal;
+    use super::super::history::History;
+    use super::super::journal_scan;
     use super::super::lock::WorkflowLock;
     use super::super::record::Outcome;
-    use super::super::record::tests::sample;
+    use super::super::record::tests::{sample, sample_start};
     use super::*;
     use crate::error::ExitStatus;
 
@@ -123,6 +161,18 @@ mod tests {
         (base, Arc::new(directory), journal)
     }
 
+    fn read(directory: &WorkflowDirectory) -> History {
+        journal_scan::read(directory).unwrap()
+    }
+
+    /// What a full disk has to do with it is tested with a full disk.
+    fn recorded(news: News) -> (u64, Result<()>) {
+        match news {
+            News::Recorded { token, result } => (token, result),
+            News::Shortage(shortage) => panic!("{shortage}"),
+        }
+    }
+
     fn record(number: u64) -> Record {
         sample(&format!("item-{number}"), Outcome::Done, 1)
     }
@@ -133,24 +183,37 @@ mod tests {
         let said = Arc::new(Mutex::new(Vec::new()));
         let thread = JournalThread::start(journal, {
             let (said, directory) = (Arc::clone(&said), Arc::clone(&directory));
-            move |token, result| {
+            move |news| {
+                let (token, result) = recorded(news);
                 result.unwrap();
-                assert!(
-                    journal::read(&directory)
-                        .unwrap()
-                        .last(&record(token).item)
-                        .is_some()
-                );
+                assert!(read(&directory).last(&record(token).item).is_some());
                 said.lock().unwrap().push(token);
             }
         })
         .unwrap();
         for token in 0..300 {
+            thread.note(sample_start(&format!("item-{token}"), 1));
             thread.record(token, record(token)).unwrap();
         }
         thread.finish().unwrap();
         assert_eq!(*said.lock().unwrap(), (0..300).collect::<Vec<_>>());
-        assert_eq!(journal::read(&directory).unwrap().records(), 300);
+        assert_eq!(read(&directory).records(), 600);
+    }
+
+    #[test]
+    fn what_is_noted_stands_before_what_is_recorded_later_and_nothing_is_told_of_it() {
+        let (_base, directory, journal) = workflow();
+        let (said, told) = channel();
+        let thread = JournalThread::start(journal, move |news| {
+            said.send(recorded(news).0).unwrap();
+        })
+        .unwrap();
+        thread.note(sample_start("a", 1));
+        thread.note(sample_start("item-7", 1));
+        thread.record(7, record(7)).unwrap();
+        thread.finish().unwrap();
+        assert_eq!(told.iter().collect::<Vec<_>>(), [7]);
+        assert_eq!(read(&directory).records(), 3);
     }
 
     #[test]
@@ -161,12 +224,10 @@ mod tests {
         let counts = Arc::new(Mutex::new(Vec::new()));
         let thread = JournalThread::start(journal, {
             let (counts, directory) = (Arc::clone(&counts), Arc::clone(&directory));
-            move |token, result| {
+            move |news| {
+                let (token, result) = recorded(news);
                 result.unwrap();
-                counts
-                    .lock()
-                    .unwrap()
-                    .push(journal::read(&directory).unwrap().records());
+                counts.lock().unwrap().push(read(&directory).records());
                 if token == 0 {
                     first_said.send(()).unwrap();
                     wait_to_go_on.recv().unwrap();
@@ -190,7 +251,8 @@ mod tests {
         let said = Arc::new(Mutex::new(Vec::new()));
         let thread = JournalThread::start(journal, {
             let (said, path) = (Arc::clone(&said), directory.journal_path());
-            move |token, result: Result<()>| {
+            move |news| {
+                let (token, result) = recorded(news);
                 said.lock()
                     .unwrap()
                     .push((token, result.err().map(|e| e.status())));
@@ -216,7 +278,7 @@ mod tests {
     #[test]
     fn a_thread_that_died_is_noticed() {
         let (_base, _directory, journal) = workflow();
-        let thread = JournalThread::start(journal, |_, _| panic!("expected by this test")).unwrap();
+        let thread = JournalThread::start(journal, |_| panic!("expected by this test")).unwrap();
         thread.record(0, record(0)).unwrap();
         while thread.record(1, record(1)).is_ok() {
             std::thread::yield_now();

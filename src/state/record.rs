@@ -2,13 +2,14 @@
 //!
 //! Pure. `journal.rs` writes these lines and `history.rs` reads them; `run.rs` makes the [`Record`]s.
 //!
-//! # The form, version 1
+//! # The form, version 2
 //!
 //! Every line is one JSON object without white space between its tokens, and ends with a seal of fixed length:
 //!
 //! ```text
-//! {"format":"orchestrate-journal","version":1,"crc":"0e894c29"}
-//! {"seq":1,"prev":"0e894c29","item":"issue-42","outcome":"done","attempt":1,"hash":"9f86…", … ,"crc":"ed36a03d"}
+//! {"format":"orchestrate-journal","version":2,"crc":"97801d93"}
+//! {"seq":1,"prev":"97801d93","item":"issue-42","outcome":"started","attempt":1,"hash":"9f86…", … ,"crc":"560ceef2"}
+//! {"seq":2,"prev":"560ceef2","item":"issue-42","outcome":"done","attempt":1,"hash":"9f86…", … ,"crc":"1a5a985a"}
 //! └───────────────────────────── body ───────────────────────────────────────────────────┘└────── seal ───────┘
 //! ```
 //!
@@ -19,8 +20,14 @@
 //! - A record's body begins with `seq prev item outcome attempt hash`, in this order. `seq` counts from 1; `prev`
 //!   is the checksum of the line before, the header included: a line that was removed, repeated, moved or taken
 //!   from another place breaks the chain.
+//! - `outcome` is how an attempt ended, or `started` when it begins, or `withdrawn` when it did not begin after all.
+//!   An item whose last record is `started` was cut off: whoever would have recorded its end was killed.
 //! - The other members have no order. A later release may add members after `hash`; readers ignore those that they
 //!   do not know. A new outcome, or a change to what is said here, needs a new version.
+//!
+//! Version 1 had no `started` and no `withdrawn`, and is read as it is. Before anything is appended to it, it is
+//! copied into a journal of version 2: an older `orchestrate` would otherwise find a header of its own version, take
+//! the first new word for damage, and offer to cut it off. So it names the two versions and touches nothing.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -34,8 +41,10 @@ use crate::items::item::ItemId;
 
 /// The format's name in the header.
 pub const FORMAT: &str = "orchestrate-journal";
-/// The version that we write, and the only one that we read.
-pub const VERSION: u64 = 1;
+/// The version that we write.
+pub const VERSION: u64 = 2;
+/// The oldest version that we read.
+pub const VERSION_OLDEST: u64 = 1;
 /// The greatest length of a record's line, its newline included.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024;
 
@@ -88,25 +97,91 @@ impl Outcome {
     }
 }
 
-/// What is recorded about one attempt that ended.
+/// What a record says of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// It begins.
+    Started,
+    /// It was about to begin, and did not.
+    Withdrawn,
+    /// It ended like this.
+    Ended(Outcome),
+}
+
+impl Mark {
+    const STARTED: &str = "started";
+    const WITHDRAWN: &str = "withdrawn";
+
+    /// The word that stands in the journal.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => Self::STARTED,
+            Self::Withdrawn => Self::WITHDRAWN,
+            Self::Ended(outcome) => outcome.as_str(),
+        }
+    }
+
+    fn parse(word: &[u8]) -> Option<Self> {
+        if word == Self::STARTED.as_bytes() {
+            Some(Self::Started)
+        } else if word == Self::WITHDRAWN.as_bytes() {
+            Some(Self::Withdrawn)
+        } else {
+            Outcome::parse(word).map(Self::Ended)
+        }
+    }
+}
+
+/// What happened to an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    /// The item.
-    pub item: ItemId,
-    /// How the attempt ended.
+pub enum Step {
+    /// It begins.
+    Started,
+    /// It was about to begin, and did not.
+    Withdrawn,
+    /// It ended.
+    Ended(End),
+}
+
+impl Step {
+    /// The step without its details.
+    #[must_use]
+    pub const fn mark(&self) -> Mark {
+        match self {
+            Self::Started => Mark::Started,
+            Self::Withdrawn => Mark::Withdrawn,
+            Self::Ended(end) => Mark::Ended(end.outcome),
+        }
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// What became of it.
     pub outcome: Outcome,
-    /// Which attempt it was, counted from 1.
-    pub attempt: u32,
-    /// The item's content when the attempt began.
-    pub content_hash: String,
     /// How the process ended, for people: `exit 1`, `SIGKILL`.
     pub exit: String,
     /// The exit code, when there was one.
     pub code: Option<i32>,
+    /// How long the attempt took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// What is recorded about one attempt, when it begins and when it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The item.
+    pub item: ItemId,
+    /// What happened.
+    pub step: Step,
+    /// Which attempt it was, counted from 1.
+    pub attempt: u32,
+    /// The item's content when the attempt began.
+    pub content_hash: String,
     /// When the attempt began.
     pub started: Timestamp,
-    /// How long it took, in milliseconds.
-    pub duration_ms: u64,
     /// The label of the credential that it had; never a value.
     pub credential: Option<String>,
     /// The run.
@@ -145,7 +220,7 @@ impl fmt::Display for Defect {
             Self::Version(found) => {
                 write!(
                     formatter,
-                    "it is of version {found}, and this orchestrate reads version {VERSION}"
+                    "it is of version {found}, and this orchestrate reads versions {VERSION_OLDEST} to {VERSION}"
                 )
             }
         }
@@ -164,8 +239,18 @@ pub struct Position {
 /// The header's line, its newline included, and its place in the chain.
 #[must_use]
 pub fn header_line() -> (Vec<u8>, Position) {
+    header_line_of(VERSION)
+}
+
+/// Whether `bytes` may be the beginning of a header that an `orchestrate` of any known version has written.
+#[must_use]
+pub fn may_begin_header(bytes: &[u8]) -> bool {
+    (VERSION_OLDEST..=VERSION).any(|version| header_line_of(version).0.starts_with(bytes))
+}
+
+fn header_line_of(version: u64) -> (Vec<u8>, Position) {
     let mut line = Vec::new();
-    let body = format!(r#"{{"format":"{FORMAT}","version":{VERSION}"#);
+    let body = format!(r#"{{"format":"{FORMAT}","version":{version}"#);
     line.extend_from_slice(body.as_bytes());
     let checksum = seal(&mut line, 0);
     (
@@ -177,12 +262,12 @@ pub fn header_line() -> (Vec<u8>, Position) {
     )
 }
 
-/// Accepts the header's line, without its newline.
+/// Accepts the header's line, without its newline, and says its version.
 ///
 /// # Errors
 ///
 /// What is wrong with it.
-pub fn read_header(line: &[u8]) -> Result<Position, Defect> {
+pub fn read_header(line: &[u8]) -> Result<(Position, u64), Defect> {
     #[derive(Deserialize)]
     struct Header<'a> {
         #[serde(borrow)]
@@ -194,13 +279,14 @@ pub fn read_header(line: &[u8]) -> Result<Position, Defect> {
     if header.format != FORMAT {
         return Err(Defect::Form);
     }
-    if header.version != VERSION {
+    if !(VERSION_OLDEST..=VERSION).contains(&header.version) {
         return Err(Defect::Version(header.version));
     }
-    Ok(Position {
+    let position = Position {
         sequence: 0,
         checksum,
-    })
+    };
+    Ok((position, header.version))
 }
 
 /// What a line's order of members is made by.
@@ -209,14 +295,16 @@ struct Written<'a> {
     seq: u64,
     prev: Cow<'a, str>,
     item: &'a str,
-    outcome: Outcome,
+    outcome: &'static str,
     attempt: u32,
     hash: &'a str,
-    exit: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<i32>,
     started: Timestamp,
-    duration_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     credential: Option<&'a str>,
     run: &'a str,
@@ -240,17 +328,21 @@ pub fn write_line(
 ) -> Result<Position, Defect> {
     let start = buffer.len();
     let sequence = previous.sequence + 1;
+    let end = match &record.step {
+        Step::Started | Step::Withdrawn => None,
+        Step::Ended(end) => Some(end),
+    };
     let written = Written {
         seq: sequence,
         prev: format!("{:08x}", previous.checksum).into(),
         item: record.item.as_str(),
-        outcome: record.outcome,
+        outcome: record.step.mark().as_str(),
         attempt: record.attempt,
         hash: &record.content_hash,
-        exit: &record.exit,
-        code: record.code,
+        exit: end.map(|end| end.exit.as_str()),
+        code: end.and_then(|end| end.code),
         started: record.started,
-        duration_ms: record.duration_ms,
+        duration_ms: end.map(|end| end.duration_ms),
         credential: record.credential.as_deref(),
         run: record.run.as_str(),
         log: record.log.as_deref(),
@@ -259,6 +351,34 @@ pub fn write_line(
         .expect("a record has no member that JSON cannot hold");
     let closing = buffer.pop();
     debug_assert_eq!(closing, Some(b'}'), "a record is an object");
+    seal_record(buffer, start, sequence)
+}
+
+/// Appends `record`, a sealed line as it stands in some journal, as it is after `previous`.
+///
+/// Only its place changes: what it says, members that we do not know included, is copied byte by byte.
+///
+/// # Errors
+///
+/// [`Defect::TooLong`]; `buffer` is then as it was.
+pub fn write_line_again(
+    buffer: &mut Vec<u8>,
+    previous: Position,
+    record: &Sealed<'_>,
+) -> Result<Position, Defect> {
+    let start = buffer.len();
+    let sequence = previous.sequence + 1;
+    let before = previous.checksum;
+    write!(
+        buffer,
+        r#"{{"seq":{sequence},"prev":"{before:0CHECKSUM_DIGITS$x}""#
+    )
+    .expect("a Vec takes everything");
+    buffer.extend_from_slice(record.members);
+    seal_record(buffer, start, sequence)
+}
+
+fn seal_record(buffer: &mut Vec<u8>, start: usize, sequence: u64) -> Result<Position, Defect> {
     let checksum = seal(buffer, start);
     if buffer.len() - start > RECORD_BYTES_MAX {
         buffer.truncate(start);
@@ -306,15 +426,28 @@ fn parse_checksum(digits: &[u8]) -> Option<u32> {
 pub struct Head<'a> {
     /// The item's id, as it stands there.
     pub item: &'a str,
-    /// How the attempt ended.
-    pub outcome: Outcome,
+    /// What it says of the attempt.
+    pub mark: Mark,
     /// Which attempt it was.
     pub attempt: u32,
     /// The item's content when the attempt began.
     pub content_hash: Cow<'a, str>,
 }
 
-/// Accepts the line (without its newline) that follows `previous`, and reads its head only.
+/// A record's line that is whole, wherever it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed<'a> {
+    /// What the next run needs of it.
+    pub head: Head<'a>,
+    /// Its place.
+    pub position: Position,
+    /// The checksum of the line that stood before it.
+    pub before: u32,
+    /// Its body after `prev`.
+    members: &'a [u8],
+}
+
+/// Accepts a record's line (without its newline), whatever it follows, and reads its head only.
 ///
 /// A million records are read at every start, so this looks at the fixed places and leaves the rest alone: the
 /// checksum says that the bytes are those that were written.
@@ -322,7 +455,7 @@ pub struct Head<'a> {
 /// # Errors
 ///
 /// What is wrong with it.
-pub fn read_head(line: &[u8], previous: Position) -> Result<(Head<'_>, Position), Defect> {
+pub fn read_sealed(line: &[u8]) -> Result<Sealed<'_>, Defect> {
     let (body, checksum) = unseal(line).ok_or(Defect::Checksum)?;
     let mut rest = Members(body);
     let sequence = rest.number(b"{\"seq\":").ok_or(Defect::Form)?;
@@ -330,17 +463,36 @@ pub fn read_head(line: &[u8], previous: Position) -> Result<(Head<'_>, Position)
         .plain(b",\"prev\":\"")
         .and_then(parse_checksum)
         .ok_or(Defect::Form)?;
-    if previous.sequence.checked_add(1) != Some(sequence) || before != previous.checksum {
+    let members = rest.0;
+    let head = read_members(&mut rest).ok_or(Defect::Form)?;
+    Ok(Sealed {
+        head,
+        position: Position { sequence, checksum },
+        before,
+        members,
+    })
+}
+
+/// Accepts the line (without its newline) that follows `previous`, and reads its head only.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn read_head(line: &[u8], previous: Position) -> Result<(Head<'_>, Position), Defect> {
+    let sealed = read_sealed(line)?;
+    let position = sealed.position;
+    if previous.sequence.checked_add(1) != Some(position.sequence)
+        || sealed.before != previous.checksum
+    {
         return Err(Defect::Chain);
     }
-    let head = read_members(&mut rest).ok_or(Defect::Form)?;
-    Ok((head, Position { sequence, checksum }))
+    Ok((sealed.head, position))
 }
 
 fn read_members<'a>(rest: &mut Members<'a>) -> Option<Head<'a>> {
     Some(Head {
         item: str::from_utf8(rest.plain(b",\"item\":\"")?).ok()?,
-        outcome: Outcome::parse(rest.plain(b",\"outcome\":\"")?)?,
+        mark: Mark::parse(rest.plain(b",\"outcome\":\"")?)?,
         attempt: u32::try_from(rest.number(b",\"attempt\":")?).ok()?,
         content_hash: rest.text(b",\"hash\":")?,
     })
@@ -412,12 +564,13 @@ impl<'a> Members<'a> {
 pub fn read_line(line: &[u8], previous: Position) -> Result<(Record, Position), Defect> {
     #[derive(Deserialize)]
     struct Rest<'a> {
-        #[serde(borrow)]
-        exit: Cow<'a, str>,
+        #[serde(borrow, default)]
+        exit: Option<Cow<'a, str>>,
         #[serde(default)]
         code: Option<i32>,
         started: Timestamp,
-        duration_ms: u64,
+        #[serde(default)]
+        duration_ms: Option<u64>,
         #[serde(default)]
         credential: Option<String>,
         #[serde(borrow)]
@@ -427,15 +580,22 @@ pub fn read_line(line: &[u8], previous: Position) -> Result<(Record, Position), 
     }
     let (head, position) = read_head(line, previous)?;
     let rest: Rest<'_> = serde_json::from_slice(line).map_err(|_| Defect::Form)?;
+    let step = match head.mark {
+        Mark::Started => Step::Started,
+        Mark::Withdrawn => Step::Withdrawn,
+        Mark::Ended(outcome) => Step::Ended(End {
+            outcome,
+            exit: rest.exit.ok_or(Defect::Form)?.into_owned(),
+            code: rest.code,
+            duration_ms: rest.duration_ms.ok_or(Defect::Form)?,
+        }),
+    };
     let record = Record {
         item: ItemId::new(head.item).map_err(|_| Defect::Form)?,
-        outcome: head.outcome,
+        step,
         attempt: head.attempt,
         content_hash: head.content_hash.into_owned(),
-        exit: rest.exit.into_owned(),
-        code: rest.code,
         started: rest.started,
-        duration_ms: rest.duration_ms,
         credential: rest.credential,
         run: RunId::parse(&rest.run).map_err(|_| Defect::Form)?,
         log: rest.log,
@@ -453,18 +613,40 @@ pub(super) mod tests {
     pub(crate) fn sample(item: &str, outcome: Outcome, attempt: u32) -> Record {
         Record {
             item: ItemId::new(item).unwrap(),
-            outcome,
+            step: Step::Ended(End {
+                outcome,
+                exit: "exit 1".to_owned(),
+                code: Some(1),
+                duration_ms: 61_500,
+            }),
             attempt,
             content_hash: format!("{:064x}", crc32fast::hash(item.as_bytes())),
-            exit: "exit 1".to_owned(),
-            code: Some(1),
             started: "2026-11-23T00:14:48.25Z".parse().unwrap(),
-            duration_ms: 61_500,
             credential: Some("team-a".to_owned()),
             run: RunId::parse("20261123T001448Z-4f2a").unwrap(),
             log: Some(format!(
                 "runs/20261123T001448Z-4f2a/logs/{item}.{attempt}.log"
             )),
+        }
+    }
+
+    /// The record of the beginning of the attempt of [`sample`].
+    pub(crate) fn sample_start(item: &str, attempt: u32) -> Record {
+        Record {
+            step: Step::Started,
+            ..sample(item, Outcome::Done, attempt)
+        }
+    }
+
+    /// A record with another exit.
+    pub(crate) fn exiting(record: Record, exit: &str, code: Option<i32>) -> Record {
+        let Step::Ended(end) = record.step.clone() else {
+            return record;
+        };
+        let exit = exit.to_owned();
+        Record {
+            step: Step::Ended(End { exit, code, ..end }),
+            ..record
         }
     }
 
@@ -516,6 +698,40 @@ pub(super) mod tests {
             assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.as_str());
             assert_eq!(Outcome::parse(outcome.as_str().as_bytes()), Some(outcome));
         }
+    }
+
+    #[test]
+    fn a_beginning_has_no_end() {
+        let line = line_of(&sample_start("issue-42", 2));
+        let text = str::from_utf8(&line).unwrap();
+        assert!(text.contains(r#""item":"issue-42","outcome":"started","attempt":2,"#));
+        for member in ["exit", "code", "duration_ms"] {
+            assert!(!text.contains(&format!("\"{member}\":")), "{text}");
+        }
+        let withdrawn = Record {
+            step: Step::Withdrawn,
+            ..sample_start("issue-42", 2)
+        };
+        assert_eq!(read_line(&line_of(&withdrawn), START).unwrap().0, withdrawn);
+    }
+
+    #[test]
+    fn a_line_written_again_says_the_same_in_another_place() {
+        let line = line_of(&sample("a", Outcome::Done, 1));
+        let (body, _) = unseal(&line).unwrap();
+        let unknown = sealed(&format!(r#"{},"cost":[1]"#, str::from_utf8(body).unwrap()));
+        let place = Position {
+            sequence: 0,
+            checksum: 7,
+        };
+        let mut again = b"before".to_vec();
+        let position =
+            write_line_again(&mut again, place, &read_sealed(&unknown).unwrap()).unwrap();
+        let again = again[6..].strip_suffix(b"\n").unwrap();
+        assert!(str::from_utf8(again).unwrap().contains(r#","cost":[1],"#));
+        let (record, found) = read_line(again, place).unwrap();
+        assert_eq!(record, sample("a", Outcome::Done, 1));
+        assert_eq!((found, found.sequence), (position, 1));
     }
 
     #[test]
@@ -595,13 +811,18 @@ pub(super) mod tests {
     #[test]
     fn a_header_of_another_version_names_both() {
         let (line, position) = header_line();
-        assert_eq!(read_header(line.strip_suffix(b"\n").unwrap()), Ok(position));
-        let later = sealed(r#"{"format":"orchestrate-journal","version":2,"more":[]"#);
-        let defect = read_header(&later).unwrap_err();
-        assert_eq!(
-            defect.to_string(),
-            "it is of version 2, and this orchestrate reads version 1"
-        );
+        let read = read_header(line.strip_suffix(b"\n").unwrap());
+        assert_eq!(read, Ok((position, 2)));
+        let first = sealed(r#"{"format":"orchestrate-journal","version":1"#);
+        assert_eq!(read_header(&first).unwrap().1, 1);
+        for other in [0, 3] {
+            let body = format!(r#"{{"format":"orchestrate-journal","version":{other},"more":[]"#);
+            let defect = read_header(&sealed(&body)).unwrap_err();
+            assert_eq!(
+                defect.to_string(),
+                format!("it is of version {other}, and this orchestrate reads versions 1 to 2")
+            );
+        }
         assert_eq!(
             read_header(&sealed(r#"{"format":"other","version":1"#)),
             Err(Defect::Form)
@@ -610,10 +831,15 @@ pub(super) mod tests {
         assert_eq!(read_header(b"{}"), Err(Defect::Checksum));
     }
 
+    fn any_mark() -> Vec<Mark> {
+        let ends = Outcome::ALL.into_iter().map(Mark::Ended);
+        ends.chain([Mark::Started, Mark::Withdrawn]).collect()
+    }
+
     prop_compose! {
         fn any_record()(
             item in "[A-Za-z0-9][A-Za-z0-9_-]{0,79}",
-            outcome in proptest::sample::select(Outcome::ALL.to_vec()),
+            mark in proptest::sample::select(any_mark()),
             attempt: u32,
             texts in proptest::array::uniform4("\\PC{0,20}|[\\\\\"\n\u{0}\u{202e}]{0,5}"),
             code: Option<i32>,
@@ -622,9 +848,14 @@ pub(super) mod tests {
             present: [bool; 2],
         ) -> Record {
             let [content_hash, exit, credential, log] = texts;
+            let step = match mark {
+                Mark::Started => Step::Started,
+                Mark::Withdrawn => Step::Withdrawn,
+                Mark::Ended(outcome) => Step::Ended(End { outcome, exit, code, duration_ms }),
+            };
             Record {
                 item: ItemId::new(item).unwrap(),
-                outcome, attempt, content_hash, exit, code, duration_ms,
+                step, attempt, content_hash,
                 started: Timestamp::from_second(seconds).unwrap(),
                 credential: present[0].then_some(credential),
                 run: RunId::parse("20261123T001448Z-4f2a").unwrap(),
@@ -643,6 +874,7 @@ pub(super) mod tests {
             line.pop();
             let (head, place) = read_head(&line, previous).unwrap();
             prop_assert_eq!(head.item, record.item.as_str());
+            prop_assert_eq!(head.mark, record.step.mark());
             prop_assert_eq!(&head.content_hash, &record.content_hash);
             prop_assert_eq!(place, position);
             prop_assert_eq!(read_line(&line, previous), Ok((record, position)));

@@ -1,10 +1,10 @@
 //! Writes a file whole: who reads it, now or after a power cut, finds the old content or the new, never a mixture.
 //!
-//! `run.json`, reports and the journal's first line are written so: a temporary file in the same directory,
-//! fsync, rename, fsync of the directory. Without the first fsync the name could reach the disk before the
+//! `run.json`, reports, the journal's first line and a journal that is copied are written so: a temporary file in the
+//! same directory, fsync, rename, fsync of the directory. Without the first fsync the name could reach the disk before the
 //! content; without the second, the content before the name.
 
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt as _;
@@ -25,8 +25,7 @@ pub fn write_in(
     name: impl AsRef<Path>,
     content: &[u8],
 ) -> io::Result<()> {
-    let name = name.as_ref();
-    write_with_mode(directory, name, content, None)
+    write_with_mode(directory, name.as_ref(), content, None)
 }
 
 fn write_with_mode(
@@ -35,14 +34,84 @@ fn write_with_mode(
     content: &[u8],
     mode: Option<u32>,
 ) -> io::Result<()> {
-    let temporary = temporary_name();
-    let written = write_and_rename(directory, &temporary, name, content, mode);
-    if written.is_err() {
-        // The first error is the one that counts; a temporary file that stays behind does no harm.
-        let _ = directory.remove(&temporary);
+    let mut draft = Draft::begin(directory)?;
+    if let Some(mode) = mode {
+        draft.file.set_permissions(Permissions::from_mode(mode))?;
     }
-    written?;
-    directory.sync()
+    draft.write(content)?;
+    draft.publish(name)
+}
+
+/// A file that is being written and has no name yet that anybody looks for. Dropped, it is gone.
+#[derive(Debug)]
+pub struct Draft<'d> {
+    directory: &'d HeldDirectory,
+    temporary: PathBuf,
+    file: File,
+    published: bool,
+}
+
+impl<'d> Draft<'d> {
+    /// Begins a file in `directory`, for the owner only.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be made.
+    pub fn begin(directory: &'d HeldDirectory) -> io::Result<Self> {
+        let temporary = temporary_name();
+        let file = directory.create_new(&temporary)?;
+        Ok(Self {
+            directory,
+            temporary,
+            file,
+            published: false,
+        })
+    }
+
+    /// Adds to it.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be written.
+    pub fn write(&mut self, content: &[u8]) -> io::Result<()> {
+        self.file.write_all(content)
+    }
+
+    /// Makes it durable as the file `name`.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be; what was there before is still there, unless the last fsync failed.
+    pub fn publish(mut self, name: impl AsRef<Path>) -> io::Result<()> {
+        self.file.sync_all()?;
+        self.directory.rename(&self.temporary, name)?;
+        self.published = true;
+        self.directory.sync()
+    }
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        if !self.published {
+            // The first error is the one that counts; a temporary file that stays behind does no harm.
+            let _ = self.directory.remove(&self.temporary);
+        }
+    }
+}
+
+/// Removes the drafts that a process has left in `directory` when it was killed. Only who is the one writer there may
+/// ask for it.
+///
+/// # Errors
+///
+/// Why the directory could not be read; a draft that cannot be removed does no harm.
+pub(super) fn remove_drafts(directory: &HeldDirectory) -> io::Result<()> {
+    for name in directory.names()? {
+        if name.to_str().is_some_and(is_temporary_name) {
+            let _ = directory.remove(&name);
+        }
+    }
+    Ok(())
 }
 
 /// As [`write_in`], for a path whose directory is the user's own: links to that directory are followed.
@@ -74,25 +143,18 @@ fn directory_and_name(path: &Path) -> io::Result<(HeldDirectory, &Path)> {
     Ok((HeldDirectory::open(parent)?, Path::new(name)))
 }
 
-fn write_and_rename(
-    directory: &HeldDirectory,
-    temporary: &Path,
-    name: &Path,
-    content: &[u8],
-    mode: Option<u32>,
-) -> io::Result<()> {
-    let mut file = directory.create_new(temporary)?;
-    if let Some(mode) = mode {
-        file.set_permissions(Permissions::from_mode(mode))?;
-    }
-    file.write_all(content)?;
-    file.sync_all()?;
-    directory.rename(temporary, name)
-}
-
 /// A file name that nobody uses: hidden, and different every time.
 pub(super) fn temporary_name() -> PathBuf {
     PathBuf::from(format!(".{:016x}.tmp", random_bits()))
+}
+
+fn is_temporary_name(name: &str) -> bool {
+    let digits = name
+        .strip_prefix('.')
+        .and_then(|name| name.strip_suffix(".tmp"));
+    digits.is_some_and(|digits| {
+        digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+    })
 }
 
 /// Bits that differ between calls, threads and processes: std's hash keys come from the system's random source.
@@ -157,6 +219,30 @@ mod tests {
         assert_eq!(names(place.path()), ["run.json"]);
         assert!(write(&place.path().join(".."), b"x").is_err());
         assert!(write(&place.path().join("absent/x"), b"x").is_err());
+    }
+
+    #[test]
+    fn a_draft_that_is_given_up_leaves_nothing() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = HeldDirectory::open(place.path()).unwrap();
+        let mut draft = Draft::begin(&directory).unwrap();
+        draft.write(b"half").unwrap();
+        assert_eq!(names(place.path()).len(), 1);
+        drop(draft);
+        assert_eq!(names(place.path()), [""; 0]);
+    }
+
+    #[test]
+    fn drafts_of_the_killed_are_removed_and_nothing_else() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = HeldDirectory::open(place.path()).unwrap();
+        for name in [".tmp", ".0123456789abcdeg.tmp", "0123456789abcdef.tmp", "x"] {
+            write(&place.path().join(name), b"kept").unwrap();
+        }
+        let kept = names(place.path());
+        drop(directory.create_new(temporary_name()).unwrap());
+        remove_drafts(&directory).unwrap();
+        assert_eq!(names(place.path()), kept);
     }
 
     #[test]

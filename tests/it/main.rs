@@ -14,6 +14,7 @@ mod drain;
 mod dry_run;
 mod failures;
 mod hostile;
+mod journal;
 mod logs;
 mod output;
 mod parallel;

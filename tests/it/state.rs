@@ -113,7 +113,7 @@ fn a_damaged_journal_stops_the_run_before_it_begins() {
     for damaged in [
         whole.replacen("\"outcome\":\"done\"", "\"outcome\":\"fail\"", 1),
         without_second.join("\n") + "\n",
-        whole.replacen("\"version\":1", "\"version\":7", 1),
+        whole.replacen("\"version\":2", "\"version\":7", 1),
         "rubbish\n".to_owned(),
     ] {
         for arguments in [&["w"][..], &["-j2", "w"], &["--dry-run", "w"]] {

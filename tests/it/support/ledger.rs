@@ -23,8 +23,15 @@ pub(crate) struct Recorded {
     pub(crate) credential: Option<String>,
 }
 
-/// Every record of every journal below `root`.
+/// Every record of an end in every journal below `root`.
 pub(crate) fn records(root: &Path) -> Vec<Recorded> {
+    let mut records = all_records(root);
+    records.retain(|record| !["started", "withdrawn"].contains(&record.outcome.as_str()));
+    records
+}
+
+/// Every record of every journal below `root`, those of beginnings included.
+pub(crate) fn all_records(root: &Path) -> Vec<Recorded> {
     let mut all = Vec::new();
     for directory in directories(&root.join(".orchestrate")) {
         let Ok(text) = fs::read_to_string(directory.join("journal.jsonl")) else {

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
@@ -115,6 +115,15 @@ impl<'a> Running<'a> {
     pub(crate) fn signal(&self, signal: Signal) {
         let raw = rustix::process::Signal::from_named_raw(signal as i32).expect("a signal");
         pidfd_send_signal(&self.pidfd, raw).expect("an unreaped child can be signalled");
+    }
+
+    /// Kills the orchestrator proper: the one child of the guard that was started.
+    pub(crate) fn kill_orchestrator(&self) {
+        let guard = self.pid;
+        let path = format!("/proc/{guard}/task/{guard}/children");
+        let children = std::fs::read_to_string(path).expect("a guard");
+        let orchestrator = children.trim().parse().expect("one child");
+        kill(Pid::from_raw(orchestrator), Signal::SIGKILL).expect("an unreaped child");
     }
 
     /// Types on its terminal.
