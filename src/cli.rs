@@ -85,6 +85,9 @@ pub enum OneShot {
     Status(Status),
     /// Print the log of an item
     Logs(Logs),
+    /// Look whether a journal is whole, or make a damaged one whole again
+    #[command(subcommand)]
+    Journal(Journal),
 }
 
 impl OneShot {
@@ -94,6 +97,7 @@ impl OneShot {
         match self {
             Self::Status(_) => "status",
             Self::Logs(_) => "logs",
+            Self::Journal(_) => "journal",
         }
     }
 }
@@ -105,6 +109,27 @@ pub struct Status {
     /// The run, or how its name begins [default: the newest]
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
+}
+
+/// What is done with a journal.
+#[derive(Subcommand, Debug)]
+#[command(
+    override_usage = "orchestrate [OPTIONS] journal verify [WORKFLOW]\n       \
+                            orchestrate [OPTIONS] journal repair <WORKFLOW>"
+)]
+pub enum Journal {
+    /// Say whether the journal is whole and what it holds; exit 65 with the line when it is damaged
+    Verify {
+        /// Whose journal [default: that of every workflow]
+        #[arg(value_name = "WORKFLOW")]
+        workflow: Option<String>,
+    },
+    /// Keep every record that is whole, and the damaged journal beside it; with --dry-run only say what would be kept
+    Repair {
+        /// Whose journal
+        #[arg(value_name = "WORKFLOW")]
+        workflow: String,
+    },
 }
 
 /// An ad-hoc workflow.

@@ -4,12 +4,13 @@
 //! and install no signal handler: a Ctrl-C ends them as it ends any program. What they say goes through the terminal's
 //! handle; what was asked for goes to stdout.
 
+mod journal;
 mod logs;
 mod status;
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::{Cli, OneShot};
+use crate::cli::{Cli, Journal, OneShot};
 use crate::config::file::ConfigFile;
 use crate::config::options::{Format, Options};
 use crate::config::place::Place;
@@ -28,6 +29,7 @@ struct Site<'a> {
     terminal: TerminalHandle,
     format: Format,
     paint: Paint,
+    dry_run: bool,
 }
 
 /// Does what was typed.
@@ -55,10 +57,15 @@ pub fn perform(
         terminal,
         format: options.format.unwrap_or(Format::Text),
         paint: Paint(coloured),
+        dry_run: options.dry_run.is_some_and(|switch| switch.0),
     };
     match command {
         OneShot::Status(arguments) => status::show(&site, &arguments),
         OneShot::Logs(arguments) => logs::print(&site, &arguments),
+        OneShot::Journal(Journal::Verify { workflow }) => {
+            journal::verify(&site, workflow.as_deref())
+        }
+        OneShot::Journal(Journal::Repair { workflow }) => journal::repair(&site, &workflow),
     }
 }
 

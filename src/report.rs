@@ -4,6 +4,7 @@
 
 pub mod dry_run;
 pub mod elapsed;
+pub mod journal_state;
 pub mod json;
 pub mod metrics;
 pub mod paint;

@@ -77,6 +77,17 @@ pub struct History {
     notes: Vec<String>,
 }
 
+/// What a journal that is whole says.
+#[derive(Debug)]
+pub struct Reading {
+    /// The last records of every item, and what there is to say about the journal.
+    pub history: History,
+    /// The version of its format.
+    pub version: u64,
+    /// Its length.
+    pub bytes: u64,
+}
+
 /// The place of an item in `entries`, with enough of its id's hash to grow the table, and to tell nearly every
 /// other item apart, without looking at the text: at a million items, each look is a cache miss.
 #[derive(Debug, Clone, Copy)]

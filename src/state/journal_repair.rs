@@ -13,23 +13,17 @@ use super::journal_rewrite::{JournalCopy, keep_beside};
 use super::journal_scan::{of_another_version, scan};
 use super::lock::WorkflowLock;
 use super::record::{Defect, read_sealed};
-use super::salvage::{Plan, Salvage};
+use super::salvage::{Plan, Repair, Salvage};
 use crate::error::Result;
 
-/// What a repair has done.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Repair {
-    /// There is no journal.
-    Absent,
-    /// It is whole: nothing was touched.
-    Whole,
-    /// It is whole again.
-    Repaired {
-        /// What was kept, and what not.
-        plan: Plan,
-        /// The damaged journal, beside the new one.
-        original: String,
-    },
+/// What [`repair`] would do; touches nothing.
+///
+/// # Errors
+///
+/// As [`repair`].
+pub fn rehearse(directory: &WorkflowDirectory) -> Result<Repair> {
+    let found = find_damage(directory)?;
+    Ok(found.map_or_else(|repair| repair, |(_, plan)| Repair::Rehearsed { plan }))
 }
 
 /// Repairs the workflow's journal, if it is damaged.
@@ -40,17 +34,9 @@ pub enum Repair {
 /// it cannot be read or written. In all cases the damaged journal is as it was.
 pub fn repair(directory: &WorkflowDirectory, _lock: &WorkflowLock) -> Result<Repair> {
     let held = directory.held();
-    let Some(file) = held.open_file(JOURNAL, Access::Read)? else {
-        return Ok(Repair::Absent);
-    };
-    // A torn end is no damage: the next run sets it aside.
-    if scan(&file, directory).is_ok() {
-        return Ok(Repair::Whole);
-    }
-    let plan = match examine(&file) {
-        Ok(Ok(plan)) => plan,
-        Ok(Err(defect)) => return Err(of_another_version(directory, &defect)),
-        Err(error) => return Err(held.failed("read", JOURNAL, &error)),
+    let (file, plan) = match find_damage(directory)? {
+        Ok(found) => found,
+        Err(repair) => return Ok(repair),
     };
     let original = keep_beside(held, "damaged")?;
     let copied = || {
@@ -66,6 +52,23 @@ pub fn repair(directory: &WorkflowDirectory, _lock: &WorkflowLock) -> Result<Rep
     let copied: io::Result<_> = copied();
     copied.map_err(|e| held.failed("write", JOURNAL, &e))?;
     Ok(Repair::Repaired { plan, original })
+}
+
+/// The damaged journal and what is to be done about it, or why there is nothing to be done.
+fn find_damage(directory: &WorkflowDirectory) -> Result<std::result::Result<(File, Plan), Repair>> {
+    let held = directory.held();
+    let Some(file) = held.open_file(JOURNAL, Access::Read)? else {
+        return Ok(Err(Repair::Absent));
+    };
+    // A torn end is no damage: the next run sets it aside.
+    if scan(&file, directory).is_ok() {
+        return Ok(Err(Repair::Whole));
+    }
+    match examine(&file) {
+        Ok(Ok(plan)) => Ok(Ok((file, plan))),
+        Ok(Err(defect)) => Err(of_another_version(directory, &defect)),
+        Err(error) => Err(held.failed("read", JOURNAL, &error)),
+    }
 }
 
 /// Shows every line to the salvage.
@@ -180,9 +183,12 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x01;
             place.put(&damaged);
+            let rehearsed = rehearse(&place.directory).unwrap();
+            assert_eq!(place.bytes(), damaged);
             let Repair::Repaired { plan, original } = place.repair() else {
                 panic!("byte {at}");
             };
+            assert_eq!(rehearsed, Repair::Rehearsed { plan: plan.clone() });
             let beside = place.directory.held().join(&original);
             assert_eq!(fs::read(&beside).unwrap(), damaged, "byte {at}");
             fs::remove_file(beside).unwrap();

@@ -8,7 +8,7 @@ use std::io;
 
 use super::directory::{JOURNAL, WorkflowDirectory};
 use super::held_directory::{Access, failed};
-use super::history::{History, WRITE_BYTES_MAX, judge_end};
+use super::history::{History, Reading, WRITE_BYTES_MAX, judge_end};
 use super::journal_lines::{Lines, read_at_most};
 use super::path_text::{shell_quoted, shown};
 use super::record::{Defect, Position, VERSION, read_head, read_header};
@@ -119,17 +119,6 @@ fn repair_command(directory: &WorkflowDirectory) -> String {
     let base = shell_quoted(directory.base());
     let workflow = directory.workflow();
     format!("orchestrate -C {base} journal repair {workflow}")
-}
-
-/// What a journal that is whole says.
-#[derive(Debug)]
-pub struct Reading {
-    /// The last records of every item, and what there is to say about the journal.
-    pub history: History,
-    /// The version of its format.
-    pub version: u64,
-    /// Its length.
-    pub bytes: u64,
 }
 
 /// Reads the workflow's journal without touching it; nothing when there is none.

@@ -67,7 +67,7 @@ pub struct Salvage {
 }
 
 /// What is to be done about a damaged journal.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// The records that are whole, in the order in which they are to stand.
     pub kept: Vec<Kept>,
@@ -77,6 +77,27 @@ pub struct Plan {
     pub wrong_lines: u64,
     /// How many records are missing between those that are kept.
     pub missing: u64,
+}
+
+/// What a repair has done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// There is no journal.
+    Absent,
+    /// It is whole: nothing was touched.
+    Whole,
+    /// It is damaged, and nothing was touched.
+    Rehearsed {
+        /// What would be kept, and what not.
+        plan: Plan,
+    },
+    /// It is whole again.
+    Repaired {
+        /// What was kept, and what not.
+        plan: Plan,
+        /// The damaged journal, beside the new one.
+        original: String,
+    },
 }
 
 impl Salvage {

@@ -13,6 +13,8 @@ fn an_item_that_was_cut_off_is_known_as_such_and_runs_again() {
     gates.order("a", "exit 0");
     running.wait_for("a done");
     gates.expect("c up");
+    workspace.wait_until_started("b");
+    workspace.wait_until_started("c");
     let dry = workspace.orchestrate(&["-n", "w"]).finish().exits(0);
     assert_eq!(dry.stdout.matches("is running now").count(), 2);
     running.kill_orchestrator();
@@ -23,7 +25,7 @@ fn an_item_that_was_cut_off_is_known_as_such_and_runs_again() {
     workspace.item("exit 0");
     let only_failed = ["-j1", "w", "--only", "failed"];
     workspace.orchestrate(&only_failed).finish().exits(0);
-    assert_eq!(workspace.started(), ["a", "b", "c", "b", "c"]);
+    assert_eq!(workspace.started()[3..], ["b", "c"]);
     assert_eq!(workspace.done(), ["a", "b", "c"]);
 }
 
@@ -41,4 +43,117 @@ fn an_item_that_was_stopped_is_interrupted_and_not_cut_off() {
         "{}",
         dry.stdout
     );
+}
+
+/// A workspace in which `a` is done and `b` has failed, and the command that repairs its journal.
+fn finished() -> Workspace {
+    let workspace = Workspace::new(&["a", "b"], "test $item = a");
+    workspace.orchestrate(&["w"]).finish().exits(1);
+    workspace
+}
+
+const JOURNAL: &str = ".orchestrate/w/journal.jsonl";
+
+#[test]
+fn a_whole_journal_is_verified_and_left_alone() {
+    let workspace = finished();
+    let whole = workspace.read(JOURNAL);
+    for arguments in [&["journal", "verify"][..], &["journal", "verify", "w"]] {
+        let verified = workspace.orchestrate(arguments).finish().exits(0);
+        let expected = "w: whole: 4 records of 2 items: 1 done, 1 failed (";
+        assert!(verified.stdout.starts_with(expected), "{}", verified.stdout);
+    }
+    let json = ["--format", "json", "journal", "verify"];
+    let verified = workspace.orchestrate(&json).finish().exits(0);
+    let line: serde_json::Value = serde_json::from_str(&verified.stdout).unwrap();
+    assert_eq!(
+        (&line["whole"], &line["counts"]["done"]),
+        (&true.into(), &1.into())
+    );
+    let repaired = workspace.orchestrate(&["journal", "repair", "w"]);
+    let repaired = repaired.finish().exits(0);
+    assert_eq!(repaired.stdout, "w: whole; nothing was touched\n");
+    assert_eq!(workspace.read(JOURNAL), whole);
+}
+
+#[test]
+fn a_damaged_journal_is_repaired_with_the_command_that_the_refusal_names() {
+    let workspace = finished();
+    let whole = workspace.read(JOURNAL);
+    let damaged = whole.replacen("\"outcome\":\"started\"", "\"outcome\":\"startle\"", 1);
+    workspace.write(JOURNAL, &damaged);
+    // The oracle reads the journal when a process has ended.
+    let refused = workspace.orchestrate(&["-j1", "w"]).finish().exits(65);
+    refused.says(&["is damaged at line 2", "journal repair w"]);
+    let verified = workspace.orchestrate(&["journal", "verify"]).finish();
+    let verified = verified.exits(65).says(&["is damaged at line 2"]);
+    assert!(
+        verified.stdout.contains("w: not whole: "),
+        "{}",
+        verified.stdout
+    );
+
+    let (_, command) = verified.stderr.split_once("beside it: ").unwrap();
+    let rehearsal = format!("{} --dry-run", command.trim_end());
+    let rehearsed = workspace.shell(&rehearsal).finish().exits(0);
+    assert!(
+        rehearsed
+            .stdout
+            .contains("3 whole records would be kept\n  line 2: its checksum")
+    );
+    assert_eq!(workspace.read(JOURNAL), damaged);
+    let repaired = workspace.shell(command).finish().exits(0);
+    assert!(
+        repaired.stdout.contains("repaired, 3 whole records kept"),
+        "{}",
+        repaired.stdout
+    );
+    assert_eq!(workspace.read(&format!("{JOURNAL}.damaged-1")), damaged);
+
+    workspace
+        .orchestrate(&["journal", "verify"])
+        .finish()
+        .exits(0);
+    workspace.item("exit 0");
+    workspace.orchestrate(&["w"]).finish().exits(0);
+    assert_eq!(workspace.started(), ["a", "b", "b"]);
+    assert_eq!(workspace.done(), ["a", "b"]);
+}
+
+#[test]
+fn a_journal_is_not_repaired_while_a_run_writes_it() {
+    let workspace = Workspace::new(&["a"], "meet up");
+    let mut gates = workspace.gates(&["a"]);
+    let running = workspace.orchestrate(&["-j1", "w"]).start();
+    gates.expect("a up");
+    workspace.wait_until_started("a");
+    let verified = workspace
+        .orchestrate(&["journal", "verify"])
+        .finish()
+        .exits(0);
+    assert!(
+        verified.stdout.contains(": 1 running ("),
+        "{}",
+        verified.stdout
+    );
+    let refused = workspace.orchestrate(&["journal", "repair", "w"]).finish();
+    refused
+        .exits(75)
+        .says(&["another run holds the workflow `w`"]);
+    gates.order("a", "exit 0");
+    running.finish().exits(0);
+}
+
+#[test]
+fn a_journal_that_is_not_there_is_a_usage_error_that_names_those_that_are() {
+    let workspace = finished();
+    for verb in ["verify", "repair"] {
+        let refused = workspace.orchestrate(&["journal", verb, "ww"]).finish();
+        refused
+            .exits(2)
+            .says(&["the workflow `ww` has no journal", "did you mean `w`?"]);
+    }
+    let bare = Workspace::bare();
+    bare.orchestrate(&["journal", "verify"]).finish().exits(2);
+    assert!(!bare.has(".orchestrate"));
 }

@@ -24,7 +24,7 @@ fn a_second_run_of_the_workflow_is_turned_away_and_another_workflow_runs() {
         let mut gates = workspace.gates(&["a", "b", "o"]);
         let first = workspace.orchestrate(&[options, &["w"]].concat()).start();
         gates.expect("a up");
-        workspace.wait_until_told_to_run("a");
+        workspace.wait_until_started("a");
 
         let before = listing(workspace.root());
         let second = workspace.orchestrate(&["-j4", "w"]).finish().exits(75);

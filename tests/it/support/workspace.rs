@@ -193,31 +193,24 @@ impl Workspace {
     }
 
     /// Looks into the journal until it says that this item is done.
+    pub(crate) fn wait_until_done(&self, item: &str) {
+        self.wait_until_recorded(item, "done");
+    }
+
+    /// Looks into the journal until it says that this item was started: its process may come first.
+    pub(crate) fn wait_until_started(&self, item: &str) {
+        self.wait_until_recorded(item, "started");
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "a journal that never says so must fail the test"
     )]
-    pub(crate) fn wait_until_done(&self, item: &str) {
+    fn wait_until_recorded(&self, item: &str, outcome: &str) {
         let began = Instant::now();
-        while !self.done().iter().any(|done| done == item) {
-            assert!(began.elapsed() < WATCHDOG, "{item} is never done");
-            std::thread::yield_now();
-        }
-    }
-
-    /// Looks into the events of the newest run until an attempt of this item is among those that have begun.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "events that never say so must fail the test"
-    )]
-    pub(crate) fn wait_until_told_to_run(&self, item: &str) {
-        let began = Instant::now();
-        let path = self.root.join(".orchestrate/runs/latest/events.jsonl");
-        let says_so = |line: &str| {
-            line.contains("\"attempt-started\"") && line.contains(&format!("\"item\":\"{item}\""))
-        };
-        while !fs::read_to_string(&path).is_ok_and(|events| events.lines().any(says_so)) {
-            assert!(began.elapsed() < WATCHDOG, "{item} is never told to run");
+        let says_so = |record: &Recorded| record.item == item && record.outcome == outcome;
+        while !ledger::all_records(&self.root).iter().any(says_so) {
+            assert!(began.elapsed() < WATCHDOG, "{item} is never {outcome}");
             std::thread::yield_now();
         }
     }
