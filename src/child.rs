@@ -2,12 +2,14 @@
 //!
 //! `environment.rs` decides what a child gets; `process.rs` spawns, signals and reaps one process; `attempt.rs` is the
 //! thread that looks after one attempt from its spawn to its end. `kin.rs` ends what an item has left behind, and
-//! `guard.rs` everything when the orchestrator dies. Nobody outside this room signals a process.
+//! `guard.rs` everything when the orchestrator dies; `lock_keepers.rs` finds what lives when both are dead. Nobody
+//! outside this room signals a process.
 
 pub mod attempt;
 pub mod control;
 pub mod environment;
 pub mod guard;
 pub mod kin;
+pub mod lock_keepers;
 pub mod preflight;
 pub mod process;

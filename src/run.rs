@@ -25,6 +25,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use crate::child::guard::{adopt_orphans, wait_for_the_guards_death};
+use crate::child::lock_keepers::{Keeper, keepers};
 use crate::cli::{Cli, Command};
 use crate::command;
 use crate::config::options::{Format, IfLocked};
@@ -298,7 +299,7 @@ impl Visit<'_> {
         let root = &self.invocation.place.root;
         let state = StateDirectory::prepare(root)?;
         let directory = state.workflow(&self.invocation.workflow.name)?;
-        let (lock, started) = match self.lock(&directory, signals).await? {
+        let (lock, started) = match self.lock(&directory, &masker(&secrets), signals).await? {
             Locked::Ours(lock, started) => (lock, started),
             Locked::Skipped => return Ok(Exit::Status(ExitStatus::Success)),
             Locked::Pressed(press) => return Ok(self.stopped_early(press, None)),
@@ -338,7 +339,12 @@ impl Visit<'_> {
     }
 
     /// Takes the workflow's lock, or does as `--if-locked` says.
-    async fn lock(&self, directory: &WorkflowDirectory, signals: &mut Signals) -> Result<Locked> {
+    async fn lock(
+        &self,
+        directory: &WorkflowDirectory,
+        masker: &Masker,
+        signals: &mut Signals,
+    ) -> Result<Locked> {
         let mut told = false;
         loop {
             let started = Timestamp::now();
@@ -351,7 +357,7 @@ impl Visit<'_> {
             match self.invocation.if_locked {
                 IfLocked::Fail => {
                     self.turn_away();
-                    return Err(held.into());
+                    return Err(turned_away(held, masker));
                 }
                 IfLocked::Skip => {
                     self.turn_away();
@@ -386,12 +392,7 @@ impl Visit<'_> {
     ) -> Result<Exit> {
         let (sender, mut messages) = unbounded_channel();
         self.watch_the_guard(&sender)?;
-        let masker = Arc::new(Masker::new(secrets.iter().map(|secret| {
-            (
-                secret.label().to_owned(),
-                secret.expose().as_bytes().to_vec(),
-            )
-        })));
+        let masker = Arc::new(masker(&secrets));
         let state = self.state_path();
         let (root, keep) = (
             self.invocation.place.root.clone(),
@@ -506,6 +507,32 @@ impl Visit<'_> {
             .display()
             .to_string()
     }
+}
+
+fn masker(secrets: &[Secret]) -> Masker {
+    Masker::new(secrets.iter().map(|secret| {
+        let key = secret.expose().as_bytes().to_vec();
+        (secret.label().to_owned(), key)
+    }))
+}
+
+/// Names what a dead run has left, if that is what keeps the lock.
+fn turned_away(error: LockError, masker: &Masker) -> Error {
+    let LockError::Held { path, identity, .. } = &error else {
+        return error.into();
+    };
+    let keepers = keepers(path, identity.device(), identity.inode());
+    if keepers.run_lives || keepers.items.is_empty() {
+        return error.into();
+    }
+    let words = |keeper: Keeper| {
+        let Keeper { item, pid, command } = keeper;
+        let item = item.as_deref().unwrap_or("an item");
+        let words = format!("{item}: {command} (pid {pid})");
+        (masker.mask_text(&words).into_owned(), pid)
+    };
+    let survivors: Vec<(String, i32)> = keepers.items.into_iter().map(words).collect();
+    error.survived_by(&survivors)
 }
 
 /// Feeds the scheduler until the run is over.

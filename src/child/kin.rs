@@ -269,6 +269,17 @@ pub(super) fn command(pid: Pid) -> String {
     }
 }
 
+/// A variable of a process, if we may see it and it is set.
+pub(super) fn environment_variable(pid: Pid, name: &str) -> Option<String> {
+    let environment = read(pid, "environ")?;
+    let value = environment.split(|&byte| byte == 0).find_map(|entry| {
+        entry
+            .strip_prefix(name.as_bytes())
+            .and_then(|rest| rest.strip_prefix(b"="))
+    })?;
+    Some(String::from_utf8_lossy(value).into_owned())
+}
+
 /// The environment of a living process. While it executes another program it has none for a moment; a process that
 /// has none at all is looked at for [`EXEC_LOOKS_MAX`] milliseconds.
 fn settled_environment(pid: Pid) -> Vec<u8> {

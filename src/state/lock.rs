@@ -33,6 +33,8 @@ const HOLDER_BYTES_MAX: usize = 256;
 const TRIES: u32 = 4;
 /// How long lies between two tries.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(10);
+/// How many processes are named that a dead run has left.
+const SURVIVORS_NAMED_MAX: usize = 20;
 /// How often the lock file may be exchanged under us before we give up.
 const ATTEMPTS_MAX: u32 = 16;
 
@@ -81,6 +83,8 @@ pub enum LockError {
         workflow: String,
         /// The lock file.
         path: PathBuf,
+        /// Which file that is.
+        identity: Identity,
         /// The holder's process id, for display only.
         pid: Option<u32>,
         /// When the holder began, in its own words: text from outside.
@@ -128,6 +132,37 @@ impl From<LockError> for Error {
                 ))
             }
         }
+    }
+}
+
+impl LockError {
+    /// What is said when the run that took the lock is known to be dead, and `survivors` are what it has left: each
+    /// in words and with its process id.
+    #[must_use]
+    pub fn survived_by(self, survivors: &[(String, i32)]) -> Error {
+        let Self::Held { workflow, .. } = &self else {
+            return self.into();
+        };
+        let message = format!(
+            "the last run of the workflow `{workflow}` was killed, and processes of its items are still alive"
+        );
+        let mut lines: Vec<String> = survivors
+            .iter()
+            .take(SURVIVORS_NAMED_MAX)
+            .map(|(words, _)| words.clone())
+            .collect();
+        if survivors.len() > SURVIVORS_NAMED_MAX {
+            lines.push(format!(
+                "and {} more",
+                survivors.len() - SURVIVORS_NAMED_MAX
+            ));
+        }
+        let pids: Vec<String> = survivors.iter().map(|(_, pid)| pid.to_string()).collect();
+        lines.push(format!(
+            "wait until they end, or look at them and end them: kill {}",
+            pids.join(" ")
+        ));
+        Error::new(ExitStatus::WorkLeft, message).with_hint(lines.join("\n"))
     }
 }
 
@@ -240,9 +275,13 @@ fn lock_now(directory: &WorkflowDirectory, file: &File) -> Result<(), LockError>
         Ok(()) => Ok(()),
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let (pid, started) = holder(file);
+            let metadata = file.metadata();
+            let metadata = metadata
+                .map_err(|e| LockError::Failed(directory.held().failed("examine", LOCK, &e)))?;
             Err(LockError::Held {
                 workflow: directory.workflow().to_owned(),
                 path: directory.lock_path(),
+                identity: Identity::from(&metadata),
                 pid,
                 started,
             })

@@ -128,8 +128,14 @@ fn when_all_of_us_is_killed_at_once_the_survivors_keep_the_lock() {
     finished.dies_by(Signal::SIGKILL);
     assert!(survivors.are_alive());
     let refused = workspace.orchestrate(&["-j1", "w"]).finish().exits(75);
-    refused.says(&["another run holds the workflow `w`", "still alive: fuser"]);
-    survivors.kill();
+    let said = "the last run of the workflow `w` was killed, and processes of its items are still";
+    let daemon = "b: sleep 100000 (pid ";
+    let script = "/work/item c 1 (pid ";
+    let refused = refused.says(&[said, daemon, script, "end them: kill "]);
+    let (_, command) = refused.stderr.split_once("end them: ").unwrap();
+    // It is the remedy, and all of it.
+    workspace.shell(command).finish().exits(0);
+    survivors.wait();
     the_rest_runs(&workspace);
 }
 

@@ -237,6 +237,11 @@ impl Survivors<'_> {
         !ready(&self.alive, Duration::ZERO)
     }
 
+    /// Waits until they are gone.
+    pub(crate) fn wait(self) {
+        assert!(ready(&self.alive, WATCHDOG), "a survivor lives on");
+    }
+
     /// Kills them, and waits until they are gone.
     pub(crate) fn kill(self) {
         self.workspace.kill_survivors();
