@@ -29,7 +29,7 @@ use crate::child::lock_keepers::{Keeper, keepers};
 use crate::cli::{Cli, Command};
 use crate::command;
 use crate::config::options::{Format, IfLocked};
-use crate::config::resolve::{Invocation, Mode, resolve};
+use crate::config::resolve::{Invocation, Mode, NetworkState, resolve};
 use crate::credential::secret::Secret;
 use crate::credential::source;
 use crate::error::{Error, ExitStatus, Result};
@@ -297,6 +297,9 @@ impl Visit<'_> {
             Err(press) => return Ok(self.stopped_early(press, None)),
         };
         let root = &self.invocation.place.root;
+        if self.invocation.network_state == NetworkState::Refused {
+            StateDirectory::refuse_network(root)?;
+        }
         let state = StateDirectory::prepare(root)?;
         let directory = state.workflow(&self.invocation.workflow.name)?;
         let (lock, started) = match self.lock(&directory, &masker(&secrets), signals).await? {

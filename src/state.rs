@@ -3,13 +3,14 @@
 //! `.orchestrate/` belongs to this room alone. Two promises are kept here: an item that is shown as done is on
 //! disk, and damaged state stops the run with a reason and a repair instead of being guessed around.
 //!
-//! `record.rs` `history.rs` `salvage.rs` `run_id.rs` `run_record.rs` `run_event.rs` `path_text.rs` decide and are pure.
-//! The others touch the disk: everything under `.orchestrate/` is reached through directories that are held open
+//! `record.rs` `history.rs` `salvage.rs` `run_id.rs` `run_record.rs` `run_event.rs` `path_text.rs`
+//! `file_system.rs` decide and are pure. The others touch the disk: everything under `.orchestrate/` is reached through directories that are held open
 //! ([`held_directory`]), so that a path that is exchanged for a link while we run leads nowhere.
 
 pub mod directory;
 pub mod event_file;
 pub mod event_log;
+pub mod file_system;
 pub mod held_directory;
 pub mod history;
 pub mod journal;

@@ -201,6 +201,9 @@ options! {
     /// Keep the folders of the newest N runs, and remove older ones when a run begins [default: 20]
     #[arg(value_name = "N")]
     keep_runs: NonZeroUsize,
+    /// Keep the state on a network file system too, where another machine may run the same items at the same time
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    allow_network_state: Switch,
     /// `text`, or `json`: stdout carries only one JSON object per line [default: text]
     #[arg(value_name = "FMT")]
     format: Format,

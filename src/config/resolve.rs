@@ -41,6 +41,15 @@ pub enum Mode {
     Parallel(usize),
 }
 
+/// Whether the state may lie where another machine may be at it too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkState {
+    /// No.
+    Refused,
+    /// Somebody sees to it that one machine at a time runs the workflow.
+    Allowed,
+}
+
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
@@ -71,6 +80,8 @@ pub struct Invocation {
     pub mode: Mode,
     /// Whether to only say what would be run.
     pub dry_run: bool,
+    /// Whether the state may lie on a file system that machines share.
+    pub network_state: NetworkState,
     /// Drain after this many failures.
     pub failures_max: Option<usize>,
     /// How long an attempt may take.
@@ -237,6 +248,7 @@ fn settle(options: &Options, parts: Parts, surroundings: &Surroundings) -> Resul
             only: options.only,
             limit: options.limit.map(Into::into),
         },
+        network_state: network_state(options),
         failures_max: options
             .max_failures
             .map(Into::into)
@@ -290,6 +302,13 @@ fn check_sequential(options: &Options) -> Result<()> {
         return Err(Error::usage(message).with_hint(hint));
     }
     Ok(())
+}
+
+fn network_state(options: &Options) -> NetworkState {
+    match options.allow_network_state {
+        Some(Switch(true)) => NetworkState::Allowed,
+        Some(Switch(false)) | None => NetworkState::Refused,
+    }
 }
 
 fn verbosity(options: &Options) -> Verbosity {

@@ -74,6 +74,37 @@ impl StateDirectory {
         Ok(Self { base, directory })
     }
 
+    /// Refuses a `base` whose `.orchestrate/` lies, or would lie, on a file system that machines share: neither the
+    /// lock nor the journal can keep there what they promise. Makes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Exit 2 when it does; otherwise as [`prepare`](Self::prepare).
+    pub fn refuse_network(base: &Path) -> Result<()> {
+        let (held, path) = match Self::find(base)? {
+            Some(state) => (state.directory, base.join(STATE_DIRECTORY)),
+            None => (
+                HeldDirectory::open(base).map_err(|e| failed("open", base, &e))?,
+                base.to_owned(),
+            ),
+        };
+        let shared = held
+            .shared_file_system()
+            .map_err(|e| failed("examine", &path, &e))?;
+        let Some(name) = shared else {
+            return Ok(());
+        };
+        let message = format!(
+            "`{}` is on a file system that machines share ({name}): a run on another machine might not see this \
+             one's lock and run the same items, and what is shown as done might be lost with the server",
+            shown(&path)
+        );
+        Err(Error::usage(message).with_hint(
+            "work in a directory on a local disk, or let only one machine at a time run this and pass \
+             --allow-network-state",
+        ))
+    }
+
     /// The `.orchestrate/` in `base`, checked, or nothing when it is not there. Never creates anything.
     ///
     /// # Errors

@@ -21,10 +21,11 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{
-    FchmodatFlags, FileStat, Mode, SFlag, fchmod, fchmodat, fstat, fstatat, mkdirat,
+    FchmodatFlags, FileStat, Mode, SFlag, fchmod, fchmodat, fstat, fstatat, major, minor, mkdirat,
 };
 use nix::unistd::{UnlinkatFlags, geteuid, linkat, symlinkat, unlinkat};
 
+use super::file_system;
 use super::path_text::{shell_quoted, shown};
 use crate::error::{Error, ExitStatus, Result};
 
@@ -313,6 +314,27 @@ impl HeldDirectory {
             second,
             AtFlags::empty(),
         )?)
+    }
+
+    /// The name of its file system, if that is one that machines share.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be asked.
+    pub fn shared_file_system(&self) -> io::Result<Option<String>> {
+        let magic = rustix::fs::fstatfs(&self.descriptor)?.f_type;
+        let device = fstat(&self.descriptor)?.st_dev;
+        #[expect(
+            clippy::cast_sign_loss,
+            clippy::useless_conversion,
+            reason = "its type differs between machines, and it is a pattern of bits"
+        )]
+        let magic = i64::from(magic) as u64;
+        let mount_type = || {
+            let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+            file_system::mount_type(&mounts, (major(device), minor(device)))
+        };
+        Ok(file_system::shared(magic, mount_type))
     }
 
     /// Makes the names in this directory durable (fsync).

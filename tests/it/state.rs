@@ -6,6 +6,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 
+use crate::support::end::End;
 use crate::support::listing::listing;
 use crate::support::skip::skipped;
 use crate::support::workspace::Workspace;
@@ -25,6 +26,7 @@ fn a_second_run_of_the_workflow_is_turned_away_and_another_workflow_runs() {
         let first = workspace.orchestrate(&[options, &["w"]].concat()).start();
         gates.expect("a up");
         workspace.wait_until_started("a");
+        workspace.wait_until_written(".orchestrate/runs/latest/events.jsonl", "attempt-started");
 
         let before = listing(workspace.root());
         let second = workspace.orchestrate(&["-j4", "w"]).finish().exits(75);
@@ -203,4 +205,48 @@ fn a_state_directory_that_is_something_else_is_refused() {
         assert_eq!(workspace.started(), [""; 0], "{make}");
         fs::remove_file(workspace.root().join(".orchestrate")).unwrap();
     }
+}
+
+/// What statfs(2) and fstatfs(2) say of a file system, as `strace` writes it into memory: `f_type` comes first.
+fn on_a_file_system_of_type(magic: u64) -> Vec<String> {
+    let bytes: String = magic
+        .to_le_bytes()
+        .iter()
+        .map(|it| format!("{it:02x}"))
+        .collect();
+    let inject = format!("inject=fstatfs:poke_exit=@arg2={bytes}");
+    ["strace", "-f", "-o", "/dev/null", "-e", &inject]
+        .map(str::to_owned)
+        .into()
+}
+
+#[test]
+fn a_network_file_system_is_refused_without_the_flag() {
+    let workspace = Workspace::new(&["a"], "exit 0");
+    let orchestrate = workspace.programs().join("orchestrate");
+    let nfs = on_a_file_system_of_type(0x6969);
+    let words = |arguments: &[&str]| {
+        let strace = nfs.iter().map(String::as_str);
+        let orchestrate = orchestrate.to_str();
+        let words = strace.chain(orchestrate).chain(arguments.iter().copied());
+        words.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let run = |arguments: &[&str]| {
+        let words = words(arguments);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        workspace.program(&words).finish()
+    };
+    if run(&["--version"]).end != End::Exited(0) || !cfg!(target_pointer_width = "64") {
+        skipped("a network file system", "strace cannot inject here");
+        return;
+    }
+    for arguments in [&["w"][..], &["-j1", "w"]] {
+        let refused = run(arguments).exits(2);
+        refused.says(&["machines share (NFS)", "pass --allow-network-state"]);
+        assert!(!workspace.has(".orchestrate"));
+    }
+    run(&["-n", "w"]).exits(0);
+    run(&["w", "--allow-network-state"]).exits(0);
+    run(&["w"]).exits(2);
+    assert_eq!(workspace.done(), ["a"]);
 }

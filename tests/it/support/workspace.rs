@@ -215,6 +215,20 @@ impl Workspace {
         }
     }
 
+    /// Looks into a file until this stands in it.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a file that never says so must fail the test"
+    )]
+    pub(crate) fn wait_until_written(&self, name: &str, needle: &str) {
+        let began = Instant::now();
+        let path = self.root.join(name);
+        while !fs::read_to_string(&path).is_ok_and(|text| text.contains(needle)) {
+            assert!(began.elapsed() < WATCHDOG, "{name} never says {needle:?}");
+            std::thread::yield_now();
+        }
+    }
+
     /// The items whose last record has this outcome, sorted.
     pub(crate) fn items_that_are(&self, outcome: &str) -> Vec<String> {
         let mut last = BTreeMap::new();
