@@ -6,7 +6,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 
-use crate::support::end::End;
+use crate::support::fault::faulty;
 use crate::support::listing::listing;
 use crate::support::skip::skipped;
 use crate::support::workspace::Workspace;
@@ -207,46 +207,26 @@ fn a_state_directory_that_is_something_else_is_refused() {
     }
 }
 
-/// What statfs(2) and fstatfs(2) say of a file system, as `strace` writes it into memory: `f_type` comes first.
-fn on_a_file_system_of_type(magic: u64) -> Vec<String> {
-    let bytes: String = magic
-        .to_le_bytes()
-        .iter()
-        .map(|it| format!("{it:02x}"))
-        .collect();
-    let inject = format!("inject=fstatfs:poke_exit=@arg2={bytes}");
-    ["strace", "-f", "-o", "/dev/null", "-e", &inject]
-        .map(str::to_owned)
-        .into()
-}
-
 #[test]
 fn a_network_file_system_is_refused_without_the_flag() {
     let workspace = Workspace::new(&["a"], "exit 0");
-    let orchestrate = workspace.programs().join("orchestrate");
-    let nfs = on_a_file_system_of_type(0x6969);
-    let words = |arguments: &[&str]| {
-        let strace = nfs.iter().map(String::as_str);
-        let orchestrate = orchestrate.to_str();
-        let words = strace.chain(orchestrate).chain(arguments.iter().copied());
-        words.map(str::to_owned).collect::<Vec<_>>()
-    };
-    let run = |arguments: &[&str]| {
-        let words = words(arguments);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        workspace.program(&words).finish()
-    };
-    if run(&["--version"]).end != End::Exited(0) || !cfg!(target_pointer_width = "64") {
-        skipped("a network file system", "strace cannot inject here");
-        return;
-    }
+    // What fstatfs(2) says of a file system begins with its type, here that of NFS.
+    let nfs = ["fstatfs:poke_exit=@arg2=6969000000000000"];
+    let run = |arguments: &[&str]| Some(faulty(&workspace, &nfs, None, arguments)?.finish());
     for arguments in [&["w"][..], &["-j1", "w"]] {
-        let refused = run(arguments).exits(2);
-        refused.says(&["machines share (NFS)", "pass --allow-network-state"]);
+        let Some(refused) = run(arguments) else {
+            return;
+        };
+        let said = ["machines share (NFS)", "pass --allow-network-state"];
+        refused.exits(2).says(&said);
         assert!(!workspace.has(".orchestrate"));
     }
-    run(&["-n", "w"]).exits(0);
-    run(&["w", "--allow-network-state"]).exits(0);
-    run(&["w"]).exits(2);
+    for (arguments, status) in [
+        (&["-n", "w"][..], 0),
+        (&["w", "--allow-network-state"], 0),
+        (&["w"], 2),
+    ] {
+        run(arguments).unwrap().exits(status);
+    }
     assert_eq!(workspace.done(), ["a"]);
 }

@@ -4,6 +4,7 @@
 pub(crate) mod cgroup;
 pub(crate) mod end;
 pub(crate) mod exposition;
+pub(crate) mod fault;
 pub(crate) mod gates;
 pub(crate) mod github;
 pub(crate) mod item_script;

@@ -1,0 +1,210 @@
+//! A disk that fails, is slow or full, or loses what it was given: nothing that is shown as done is lost, and what
+//! could not be recorded is named.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, geteuid};
+
+use crate::support::end::End;
+use crate::support::fault::faulty;
+use crate::support::skip::skipped;
+use crate::support::workspace::Workspace;
+
+const JOURNAL: &str = ".orchestrate/w/journal.jsonl";
+
+#[test]
+fn a_journal_that_fails_once_is_not_tried_again() {
+    // Each thread is counted by itself: the journal's thread records the first item, and then fails once; or it notes
+    // that the first item begins, and then fails once.
+    for (fault, lost) in [
+        ("fdatasync:error=EIO:when=2", "b"),
+        ("write:error=ENOSPC:when=2", "a"),
+    ] {
+        let workspace = Workspace::new(&["a", "b", "c", "d", "e"], "exit 0");
+        let Some(launch) = faulty(&workspace, &[fault], Some(JOURNAL), &["-j1", "w"]) else {
+            return;
+        };
+        let finished = launch.at_once(1).finish().exits(74);
+        let lost = format!("not recorded: {lost} ended (exit 0): cannot ");
+        finished.says(&["the journal cannot be written", &lost, " not started"]);
+        let verify = ["journal", "verify", "w"];
+        workspace.orchestrate(&verify).finish().exits(0);
+        workspace.orchestrate(&["-j1", "w"]).finish().exits(0);
+        assert_eq!(workspace.done(), ["a", "b", "c", "d", "e"]);
+        // A record that was not acknowledged may be there all the same: run.json does not say so, and need not.
+        forget_the_runs(&workspace);
+    }
+}
+
+/// The oracle holds the journal against them.
+fn forget_the_runs(workspace: &Workspace) {
+    workspace.shell("rm -r .orchestrate/runs").finish().exits(0);
+}
+
+#[test]
+fn while_the_disk_is_slow_output_flows_and_signals_are_answered() {
+    let items = ["a", "b", "c", "d", "e"];
+    let workspace = Workspace::new(&items, "meet up");
+    let mut gates = workspace.gates(&items);
+    // An hour, which ends when the one that holds it up is killed.
+    let fault = "fdatasync:delay_enter=3600000000:when=2";
+    let Some(launch) = faulty(&workspace, &[fault], Some(JOURNAL), &["-j2", "w"]) else {
+        return;
+    };
+    let running = launch.at_once(2).start();
+    assert_eq!(gates.next_sorted(2), ["a up", "b up"]);
+    gates.order("a", "exit 0");
+    running.wait_for("a done");
+    gates.expect("c up");
+    gates.order("b", "exit 0");
+    // The slot is free, and the record on its way.
+    gates.expect("d up");
+    gates.order("c", "echo still here; meet again");
+    gates.expect("c again");
+    running.wait_for_output("still here");
+    let holder = workspace.read(".orchestrate/w/lock");
+    let guard = holder.split(' ').next().unwrap().parse().unwrap();
+    kill(Pid::from_raw(guard), Signal::SIGINT).unwrap();
+    running.wait_for("nothing new starts");
+
+    running.signal(Signal::SIGKILL);
+    gates.order("c", "exit 0");
+    gates.order("d", "exit 0");
+    let finished = running.finish().dies_by(Signal::SIGKILL);
+    let (before, _) = finished.stderr.split_once("nothing new starts").unwrap();
+    assert!(!before.contains("b done"), "{}", finished.stderr);
+    assert_eq!(workspace.done(), ["a", "b", "c", "d"]);
+}
+
+#[test]
+fn state_that_is_taken_away_in_flight_ends_the_run_with_74() {
+    for take in [
+        "mv .orchestrate gone",
+        "rm -r .orchestrate",
+        "rm .orchestrate/w/journal.jsonl",
+    ] {
+        let workspace = Workspace::new(&["a", "b", "c"], "meet up");
+        let mut gates = workspace.gates(&["a", "b", "c"]);
+        let running = workspace.orchestrate(&["-j1", "w"]).start();
+        gates.expect("a up");
+        workspace.wait_until_started("a");
+        // The other thread that writes there is done, so that `rm` finds nothing new.
+        workspace.wait_until_written(".orchestrate/runs/latest/events.jsonl", "attempt-started");
+        workspace.shell(take).finish().exits(0);
+        // The next one begins while the record is on its way to the disk.
+        gates.order("a", "exit 0");
+        gates.expect("b up");
+        gates.order("b", "exit 0");
+        let finished = running.finish().exits(74);
+        finished.says(&[
+            "moved, replaced or removed",
+            "not recorded: a ended (exit 0)",
+            "not recorded: b ended (exit 0)",
+            "1 not started",
+        ]);
+        assert_eq!(workspace.started(), ["a", "b"], "{take}");
+    }
+}
+
+/// In a mount namespace of its own: a small disk for the state, filled by the first item; then, with room, again.
+const ON_A_SMALL_DISK: &str = "
+mount -t tmpfs -o size=1m,mode=0700 none .orchestrate || exit 99
+orchestrate -j2 w
+echo first $? >&2
+rm -r .orchestrate/runs
+orchestrate -j2 w
+echo second $? >&2
+cp .orchestrate/w/journal.jsonl ../journal";
+
+#[test]
+fn a_full_disk_stops_new_starts_while_what_runs_is_still_recorded() {
+    let items: Vec<String> = (0..200).map(|number| format!("i{number:03}")).collect();
+    let items: Vec<&str> = items.iter().map(String::as_str).collect();
+    let body = "if [ $item = i000 ]; then yes | head -c 3000000; fi";
+    let workspace = Workspace::new(&items, body);
+    workspace
+        .shell("mkdir -m 700 .orchestrate")
+        .finish()
+        .exits(0);
+    let user = if geteuid().is_root() { "-m" } else { "-rm" };
+    let words = ["unshare", user, "sh", "-c", ON_A_SMALL_DISK];
+    let finished = workspace.program(&words).at_once(2).finish();
+    if finished.end != End::Exited(0) {
+        skipped("a full disk", "nothing can be mounted");
+        return;
+    }
+    let finished = finished.says(&[
+        "the disk is full: nothing new starts",
+        "first 74",
+        "second 0",
+    ]);
+    assert!(
+        !finished.stderr.contains("not recorded: "),
+        "{}",
+        finished.stderr
+    );
+    let mut started = workspace.started();
+    started.sort();
+    assert_eq!(started, items, "each of them once");
+    let journal = workspace.read("../journal");
+    assert_eq!(journal.matches("\"outcome\":\"done\"").count(), items.len());
+}
+
+/// A journal of ten items that have failed a thousand times each.
+fn long_journal() -> String {
+    let mut text = String::new();
+    let mut seal = |body: &str| {
+        let sum = crc32fast::hash(body.as_bytes());
+        let _infallible = writeln!(text, "{body},\"crc\":\"{sum:08x}\"}}");
+        sum
+    };
+    let mut previous = seal("{\"format\":\"orchestrate-journal\",\"version\":2");
+    for number in 0..10_000 {
+        let sequence = number + 1;
+        previous = seal(&format!(
+            "{{\"seq\":{sequence},\"prev\":\"{previous:08x}\",\"item\":\"x{}\",\"outcome\":\"failed\",\
+             \"attempt\":1,\"hash\":\"\",\"exit\":\"exit 1\",\"started\":\"2026-11-23T00:14:48Z\",\
+             \"duration_ms\":1,\"run\":\"20261123T001448Z-4f2a\"",
+            number % 10
+        ));
+    }
+    text
+}
+
+#[test]
+fn whenever_compaction_is_killed_the_journal_is_the_old_one_or_the_new_one() {
+    let workspace = Workspace::new(&["a"], "exit 1");
+    workspace.orchestrate(&["w"]).finish().exits(1);
+    let long = long_journal();
+    let mut compacted = String::new();
+    for fault in [
+        "write:signal=KILL:when=1",
+        "fsync:signal=KILL:when=1",
+        "fsync:signal=KILL:when=2",
+        "/^rename:signal=KILL:when=1",
+        "fsync:signal=KILL:when=3",
+    ] {
+        workspace.write(JOURNAL, &long);
+        let Some(launch) = faulty(&workspace, &[fault], None, &["w"]) else {
+            return;
+        };
+        launch.finish().dies_by(Signal::SIGKILL);
+        let found = workspace.read(JOURNAL);
+        if found != long {
+            let verified = workspace.orchestrate(&["journal", "verify"]).finish();
+            let verified = verified.exits(0).stdout;
+            let expected = " 10 records of 10 items: 10 failed ";
+            assert!(verified.contains(expected), "{fault}: {verified}");
+            compacted = found;
+        }
+        // What the dead one has left is cleared away.
+        workspace.orchestrate(&["w"]).finish().exits(1);
+        let names = fs::read_dir(workspace.root().join(".orchestrate/w")).unwrap();
+        let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 2, "{names:?}");
+    }
+    assert_eq!(compacted.lines().count(), 11);
+    forget_the_runs(&workspace);
+}
