@@ -408,7 +408,7 @@ impl Visit<'_> {
             biased;
             removed = removed => session.old_runs_removed(removed),
             // Nobody waits for it who wants to go; the next run removes the rest.
-            _ = signals.next() => {}
+            _ = signals.next_press(|| ()) => {}
         }
         session.end(&mut messages)
     }

@@ -85,7 +85,7 @@ impl Metrics {
                 voice.alarm(&format!("--metrics {path} cannot be written: {error}"));
             },
             // A disk that hangs does not keep a person who wants to go.
-            _ = signals.next() => {}
+            _ = signals.next_press(|| ()) => {}
         }
     }
 }

@@ -220,7 +220,7 @@ impl Voice {
 
     /// An item takes much longer than the others did.
     pub(super) fn straggles(&self, id: &str, time: Duration, usual: Duration, log: &str) {
-        self.say(&format!(
+        self.say_or_hold(format!(
             "{id} has been running for {}, the others took about {}: {log}",
             elapsed(time),
             elapsed(usual)
