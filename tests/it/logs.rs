@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::Read as _;
 
 use nix::fcntl::OFlag;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, pipe2};
+use nix::sys::signal::Signal;
+use nix::unistd::pipe2;
 use serde_json::Value;
 
 use crate::support::workspace::Workspace;
@@ -173,10 +173,7 @@ fn a_follower_ends_when_the_run_is_killed_when_nobody_reads_and_by_a_signal() {
 
     let orphaned = workspace.orchestrate(&["logs", "-f", "a"]).start();
     orphaned.wait_for_output("first");
-    let guard = running.pid();
-    let children = std::fs::read_to_string(format!("/proc/{guard}/task/{guard}/children"));
-    let orchestrator: i32 = children.unwrap().trim().parse().unwrap();
-    kill(Pid::from_raw(orchestrator), Signal::SIGKILL).unwrap();
+    running.kill_orchestrator();
     running.finish().dies_by(Signal::SIGKILL);
     assert_eq!(orphaned.finish().exits(0).stdout, "first\n");
 }
