@@ -45,6 +45,33 @@ fn an_item_that_was_stopped_is_interrupted_and_not_cut_off() {
     );
 }
 
+#[test]
+fn however_often_we_are_killed_no_item_is_started_after_it_is_done() {
+    let mut items: Vec<String> = (1..=40).map(|number| format!("i{number:02}")).collect();
+    // The run cannot end before it is told to.
+    items.push("last".to_owned());
+    let items: Vec<&str> = items.iter().map(String::as_str).collect();
+    let workspace = Workspace::new(&items, "test $item != last || meet up");
+    let gates = workspace.gates(&["last"]);
+    loop {
+        let next = workspace.done().len() + 3;
+        if next >= items.len() {
+            break;
+        }
+        let running = workspace.orchestrate(&["-j4", "w"]).start();
+        workspace.wait_until_so_many_are_done(next);
+        running.kill_orchestrator();
+        running.finish().dies_by(Signal::SIGKILL);
+        let verify = ["journal", "verify", "w"];
+        workspace.orchestrate(&verify).finish().exits(0);
+    }
+    gates.order("last", "exit 0");
+    workspace.orchestrate(&["-j4", "w"]).finish().exits(0);
+    assert_eq!(workspace.done(), items);
+    let journal = workspace.read(JOURNAL);
+    assert_eq!(journal.matches("\"outcome\":\"done\"").count(), items.len());
+}
+
 /// A workspace in which `a` is done and `b` has failed, and the command that repairs its journal.
 fn finished() -> Workspace {
     let workspace = Workspace::new(&["a", "b"], "test $item = a");

@@ -202,6 +202,19 @@ impl Workspace {
         self.wait_until_recorded(item, "started");
     }
 
+    /// Looks into the journal until it says that this many items are done.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a journal that never says so must fail the test"
+    )]
+    pub(crate) fn wait_until_so_many_are_done(&self, count: usize) {
+        let began = Instant::now();
+        while self.done().len() < count {
+            assert!(began.elapsed() < WATCHDOG, "{count} are never done");
+            std::thread::yield_now();
+        }
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "a journal that never says so must fail the test"
