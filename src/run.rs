@@ -187,7 +187,22 @@ async fn flush(
     signals: &mut Signals,
     exit: Exit,
 ) -> Result<Exit> {
-    let mut flushed = tokio::task::spawn_blocking(move || terminal.finish());
+    let (hand_over, handed_over) = std::sync::mpsc::channel::<Terminal>();
+    let (ended, mut flushed) = oneshot::channel();
+    let wait = move || {
+        handed_over.iter().for_each(Terminal::finish);
+        // The loop is gone only when the whole process is going.
+        let _nobody = ended.send(());
+    };
+    let thread = std::thread::Builder::new().name("flush".to_owned());
+    if thread.spawn(wait).is_err() {
+        // There is no room for a thread, and nobody left who could take a press.
+        terminal.finish();
+        return Ok(exit);
+    }
+    // It has come up, so it takes what it is given.
+    let _taken = hand_over.send(terminal);
+    drop(hand_over);
     tokio::select! {
         _ = &mut flushed => {}
         _ = signals.next_press(|| ()) => {

@@ -58,7 +58,7 @@ impl BaseEnvironment {
     ///
     /// # Errors
     ///
-    /// The name of a variable whose value contains a NUL byte.
+    /// The name of a variable whose value contains a NUL byte, or is longer than the system takes.
     pub fn with(&self, additions: &Additions) -> Result<Vec<CString>, String> {
         let mut variables: BTreeMap<&OsStr, &OsStr> = self
             .variables
@@ -72,6 +72,9 @@ impl BaseEnvironment {
     }
 }
 
+/// `MAX_ARG_STRLEN` of execve(2), for pages of 4 KiB: a variable's name, value and NUL.
+const VARIABLE_BYTES_MAX: usize = 128 * 1024;
+
 fn entries<'a>(
     variables: impl IntoIterator<Item = (&'a OsStr, &'a OsStr)>,
 ) -> Result<Vec<CString>, String> {
@@ -79,6 +82,13 @@ fn entries<'a>(
         .into_iter()
         .map(|(name, value)| {
             let entry = [name.as_bytes(), b"=", value.as_bytes()].concat();
+            let bytes = entry.len() + 1;
+            if bytes > VARIABLE_BYTES_MAX {
+                return Err(format!(
+                    "the variable {} would take {bytes} bytes, and the system takes at most {VARIABLE_BYTES_MAX}",
+                    name.display()
+                ));
+            }
             CString::new(entry)
                 .map_err(|_| format!("the variable {} would hold a NUL byte", name.display()))
         })
@@ -167,12 +177,18 @@ mod tests {
     }
 
     #[test]
-    fn a_nul_byte_is_refused_by_name() {
+    fn what_no_variable_can_hold_is_refused_by_name() {
         let base = BaseEnvironment::new(&BTreeMap::new(), &[], &[]);
         let error = base
             .with(&vec![("TITLE".to_owned(), "a\0b".to_owned())])
             .unwrap_err();
         assert!(error.contains("TITLE"), "{error}");
+        let long = "x".repeat(VARIABLE_BYTES_MAX - "TITLE=".len() - 1);
+        assert!(base.with(&vec![("TITLE".to_owned(), long.clone())]).is_ok());
+        let error = base
+            .with(&vec![("TITLE".to_owned(), long + "x")])
+            .unwrap_err();
+        assert!(error.contains("TITLE would take 131073 bytes"), "{error}");
         assert!(arguments(&["a\0b".to_owned()]).is_err());
     }
 }

@@ -21,6 +21,7 @@ mod output;
 mod parallel;
 mod private;
 mod retention;
+mod scarcity;
 mod sequential;
 mod state;
 mod status;

@@ -99,6 +99,15 @@ impl<'a> Running<'a> {
         ready(&self.pidfd, Duration::ZERO)
     }
 
+    /// Waits for its end; what it has started may live on, and nothing is concluded yet.
+    pub(crate) fn wait_until_ended(&self) {
+        assert!(
+            ready(&self.pidfd, WATCHDOG),
+            "it does not end\n{}",
+            self.dump()
+        );
+    }
+
     /// Waits until it is stopped, or has ended.
     pub(crate) fn wait_until_stopped(&self) {
         let path = format!("/proc/{}/stat", self.pid);

@@ -211,7 +211,7 @@ impl Workspace {
         let began = Instant::now();
         while self.done().len() < count {
             assert!(began.elapsed() < WATCHDOG, "{count} are never done");
-            std::thread::yield_now();
+            std::thread::sleep(std::time::Duration::from_millis(1));
         }
     }
 
@@ -270,10 +270,17 @@ impl Workspace {
 
     /// Kills every process whose current directory is this workspace, and those that they start meanwhile.
     pub(crate) fn kill_survivors(&self) {
-        while self.processes().into_iter().fold(false, |any, process| {
-            // It may have ended by itself in the meantime.
-            any | kill(process, Signal::SIGKILL).is_ok()
-        }) {}
+        // Whoever cannot be killed shall not keep the test.
+        for _ in 0..10_000 {
+            let any = self.processes().into_iter().fold(false, |any, process| {
+                // It may have ended by itself in the meantime.
+                any | kill(process, Signal::SIGKILL).is_ok()
+            });
+            if !any {
+                return;
+            }
+            std::thread::yield_now();
+        }
     }
 
     /// Every process whose current directory is this workspace; one that has ended has none.
