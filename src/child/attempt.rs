@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
 
 use super::control::{Control, Request};
 use super::kin::{Marker, Orphans};
@@ -24,6 +25,9 @@ pub const LEAK_IDLE_MAX: Duration = Duration::from_millis(200);
 
 /// … or until this long after its end, however much a background process keeps writing.
 pub const LEAK_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// A process that is still there so long after its SIGKILL cannot be killed (an uninterruptible sleep): it is left.
+pub const KILL_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// An unfinished line is shown after this long without another byte.
 pub const PARTIAL_LINE_AFTER: Duration = Duration::from_secs(1);
@@ -113,11 +117,13 @@ impl Attempt {
         };
         let kin = self.kin;
         drop((self.arguments, self.environment));
-        let (ending, killed) = Watch::new(process, pipes, control).until_the_end(output);
-        let left = kin.map(|(marker, orphans)| orphans.end_those_of(&marker, control, killed));
+        let watched = Watch::new(process, pipes, control).until_the_end(output);
+        let left =
+            kin.map(|(marker, orphans)| orphans.end_those_of(&marker, control, watched.killed));
+        let unkillable = watched.unkillable.into_iter();
         Ended {
-            ending,
-            left: left.unwrap_or_default(),
+            ending: watched.ending,
+            left: unkillable.chain(left.unwrap_or_default()).collect(),
         }
     }
 }
@@ -150,7 +156,16 @@ struct Watch<'a> {
     buffer: Vec<u8>,
     ended_at: Option<Instant>,
     last_byte_at: Instant,
+    killed_at: Option<Instant>,
+}
+
+/// What is known when a watch is over.
+struct Watched {
+    ending: Ending,
+    /// Whether we were asked to kill it.
     killed: bool,
+    /// The process, if that was in vain.
+    unkillable: Option<String>,
 }
 
 /// A pipe that has not come to its end.
@@ -193,12 +208,11 @@ impl<'a> Watch<'a> {
             buffer,
             ended_at: None,
             last_byte_at: now,
-            killed: false,
+            killed_at: None,
         }
     }
 
-    /// How the process ended, and whether we were asked to kill it.
-    fn until_the_end(mut self, output: &mut impl Output) -> (Ending, bool) {
+    fn until_the_end(mut self, output: &mut impl Output) -> Watched {
         let mut room = true;
         while !self.is_over(room) {
             let began = now();
@@ -210,7 +224,9 @@ impl<'a> Watch<'a> {
                 self.serve_requests(output);
             }
             self.read(&ready.readable, output);
-            self.flush_silent_streams(output);
+            if room {
+                self.flush_silent_streams(output);
+            }
             if ready.ended && self.ended_at.is_none() {
                 let now = now();
                 (self.ended_at, self.last_byte_at) = (Some(now), now);
@@ -225,15 +241,34 @@ impl<'a> Watch<'a> {
                 self.serve_requests(output);
             }
         }
-        (self.process.reap(), self.killed)
+        let killed = self.killed_at.is_some();
+        let (ending, unkillable) = if self.ended_at.is_some() {
+            (self.process.reap(), None)
+        } else {
+            (
+                Ending::Killed(Signal::SIGKILL as i32),
+                Some(self.process.give_up()),
+            )
+        };
+        Watched {
+            ending,
+            killed,
+            unkillable,
+        }
+    }
+
+    /// When a process that does not end in spite of its SIGKILL is left to itself.
+    fn give_up_at(&self) -> Option<Instant> {
+        let killed_at = self.killed_at.filter(|_| self.ended_at.is_none())?;
+        Some(killed_at + KILL_TIME_MAX)
     }
 
     /// The process has ended, and its pipes are closed, silent, or have been read for long enough.
     fn is_over(&self, room: bool) -> bool {
-        let Some(ended_at) = self.ended_at else {
-            return false;
-        };
         let now = now();
+        let Some(ended_at) = self.ended_at else {
+            return self.give_up_at().is_some_and(|at| now >= at);
+        };
         self.streams.is_empty()
             || room && now >= (self.last_byte_at + LEAK_IDLE_MAX).min(ended_at + LEAK_TIME_MAX)
     }
@@ -242,6 +277,9 @@ impl<'a> Watch<'a> {
     fn forget_blocked_time(&mut self, began: Instant) {
         let blocked = now().saturating_duration_since(began);
         self.last_byte_at += blocked;
+        for stream in &mut self.streams {
+            stream.last_byte_at += blocked;
+        }
         self.ended_at = self.ended_at.map(|ended_at| ended_at + blocked);
     }
 
@@ -281,9 +319,9 @@ impl<'a> Watch<'a> {
         let partial = self
             .streams
             .iter()
-            .filter(|stream| output.has_partial(stream.kind))
+            .filter(|stream| room && output.has_partial(stream.kind))
             .map(|stream| stream.last_byte_at + PARTIAL_LINE_AFTER);
-        let Some(next) = partial.chain(leak).min() else {
+        let Some(next) = partial.chain(leak).chain(self.give_up_at()).min() else {
             return PollTimeout::NONE;
         };
         // Rounded up: a poll that returns a moment too early would only be called again.
@@ -298,7 +336,7 @@ impl<'a> Watch<'a> {
             Request::Stop(signal) => {
                 self.process.signal(signal);
                 if signal == StopSignal::Kill {
-                    self.killed = true;
+                    self.killed_at = self.killed_at.or_else(|| Some(now()));
                     output.abandon();
                 }
             }

@@ -28,6 +28,9 @@ pub const LEFT_GRACE: Duration = Duration::from_secs(2);
 /// … and this long in all, after which it is reported as unkillable and left.
 pub const LEFT_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// What is said behind the name of a process that was left, for SIGKILL did not end it (an uninterruptible sleep).
+pub const UNKILLABLE: &str = ", which cannot be killed";
+
 /// A whole environment of this many bytes is looked at; Linux allows 6 MiB, in practice it is a few KiB.
 const ENVIRONMENT_BYTES_MAX: u64 = 8 << 20;
 
@@ -68,6 +71,15 @@ pub struct Orphans {
     reaping: Mutex<()>,
 }
 
+/// What there was when no item ran any more.
+#[derive(Debug)]
+pub struct Rest {
+    /// What was left running: `sleep 60 (pid 4711)`.
+    pub names: Vec<String>,
+    /// Whether all of it has ended.
+    pub has_ended: bool,
+}
+
 /// A living process that an item has left behind.
 struct Left {
     process: OwnedFd,
@@ -96,7 +108,7 @@ impl Orphans {
             };
             signal_and_name(&left, signal, &mut names);
             if elapsed >= LEFT_TIME_MAX {
-                names.push("still running, for it cannot be killed".to_owned());
+                mark_as_unkillable(&left, &mut names);
                 return names;
             }
             let patience = if signal == StopSignal::Terminate {
@@ -117,14 +129,17 @@ impl Orphans {
 
     /// Ends whatever is left of all items when none runs any more, and says what that was. A list of children may miss
     /// one whose neighbour ends in the same moment (proc(5)), so the last word is the kernel's: no child.
-    pub fn end_the_rest(&self) -> Vec<String> {
+    #[must_use]
+    pub fn end_the_rest(&self) -> Rest {
         let began = now();
         let mut names: Vec<String> = Vec::new();
         loop {
             let left = self.living(None);
             let elapsed = now().duration_since(began);
-            if elapsed >= LEFT_TIME_MAX || (left.is_empty() && has_no_child()) {
-                return names;
+            let has_ended = left.is_empty() && has_no_child();
+            if has_ended || elapsed >= LEFT_TIME_MAX {
+                mark_as_unkillable(&left, &mut names);
+                return Rest { names, has_ended };
             }
             let signal = if elapsed >= LEFT_GRACE {
                 StopSignal::Kill
@@ -173,6 +188,14 @@ fn signal_and_name(left: &[Left], signal: StopSignal, names: &mut Vec<String>) {
         // A stopped process acts on nothing but SIGKILL until it is continued.
         for signal in [as_signal(signal), Signal::SIGCONT] {
             send(&process.process, signal);
+        }
+    }
+}
+
+fn mark_as_unkillable(left: &[Left], names: &mut [String]) {
+    for name in names {
+        if left.iter().any(|left| left.name == *name) {
+            name.push_str(UNKILLABLE);
         }
     }
 }

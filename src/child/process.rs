@@ -17,7 +17,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, pipe2};
 use rustix::process::{Pid as RawPid, PidfdFlags, pidfd_open};
 
-use super::kin::{Marker, descendants_elsewhere, send};
+use super::kin::{Marker, UNKILLABLE, command, descendants_elsewhere, send};
 use crate::schedule::event::{Ending, StopSignal};
 
 /// `POSIX_SPAWN_SETSID` of glibc and musl (`<spawn.h>`), which nix does not name.
@@ -234,6 +234,13 @@ impl Process {
             Attachment::Detached => killpg(self.pid, signal),
             Attachment::Shared => kill(self.pid, signal),
         };
+    }
+
+    /// Leaves it unreaped, for it cannot be killed, and says what it was.
+    #[must_use]
+    pub fn give_up(self) -> String {
+        let (name, pid) = (command(self.pid), self.pid);
+        format!("{name} (pid {pid}){UNKILLABLE}")
     }
 
     /// Kills what is left of its group, and reaps it. Call it when [`Process::ended`] is readable: it waits.

@@ -15,7 +15,7 @@ use super::outlook::{Filled, fill};
 use crate::child::attempt::{Attempt, Ended, STACK_BYTES};
 use crate::child::control::Control;
 use crate::child::environment::{Additions, BaseEnvironment, arguments};
-use crate::child::kin::{Marker, Orphans};
+use crate::child::kin::{Marker, Orphans, Rest};
 use crate::child::preflight::find_program;
 use crate::child::process::Attachment;
 use crate::config::builtin::Builtin;
@@ -212,7 +212,7 @@ impl Launcher {
     }
 
     /// Ends whatever items have left, when none runs any more, and says what that was.
-    pub(super) fn end_the_rest(&self) -> Vec<String> {
+    pub(super) fn end_the_rest(&self) -> Rest {
         self.orphans.end_the_rest()
     }
 

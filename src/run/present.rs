@@ -211,10 +211,11 @@ impl Voice {
     }
 
     /// An item has left processes running; they have been ended.
-    pub(super) fn left(&self, id: &str, count: usize, names: &str) {
+    pub(super) fn left(&self, id: &str, count: usize, names: &str, all_ended: bool) {
         let processes = if count == 1 { "process" } else { "processes" };
+        let end = if all_ended { "; ended" } else { "" };
         self.warning(&format!(
-            "{id} left {count} {processes} running: {names}; ended"
+            "{id} left {count} {processes} running: {names}{end}"
         ));
     }
 

@@ -18,6 +18,7 @@ use super::signals::Received;
 use super::suspension::{Permit, Suspending};
 use super::{Exit, Message, Visit, keep};
 use crate::child::control::Control;
+use crate::child::kin::{Rest, UNKILLABLE};
 use crate::config::resolve::{Mode, Verbosity};
 use crate::credential::pool::{Grant, Pool};
 use crate::credential::secret::Secret;
@@ -337,7 +338,7 @@ impl<'a> Session<'a> {
                 report,
                 left,
             } => {
-                self.tell_left(item, &left);
+                self.tell_left(self.items[item.0].id.as_str(), &left);
                 if let Ending::Crowded(why) = &ending {
                     if let Some(live) = self.live.remove(&item) {
                         self.note_step(item, &live, Step::Withdrawn);
@@ -503,12 +504,11 @@ impl<'a> Session<'a> {
         logged.then(|| self.run.log_reference(id, attempt))
     }
 
-    fn tell_left(&self, index: ItemIndex, left: &[String]) {
+    fn tell_left(&self, who: &str, left: &[String]) {
         if !left.is_empty() {
             let names = self.masker.mask_text(&left.join(", ")).into_owned();
-            self.visit
-                .voice
-                .left(self.items[index.0].id.as_str(), left.len(), &names);
+            let all_ended = !left.iter().any(|name| name.ends_with(UNKILLABLE));
+            self.visit.voice.left(who, left.len(), &names, all_ended);
         }
     }
 
@@ -716,13 +716,7 @@ impl<'a> Session<'a> {
 
     /// Closes everything, tells how it went, and says how the program ends.
     pub(super) fn end(mut self, messages: &mut UnboundedReceiver<Message>) -> Result<Exit> {
-        if self.visit.invocation.mode != Mode::Sequential {
-            let left = self.launcher.end_the_rest();
-            if !left.is_empty() {
-                let names = self.masker.mask_text(&left.join(", ")).into_owned();
-                self.visit.voice.left("the run", left.len(), &names);
-            }
-        }
+        let all_ended = self.end_the_rest();
         let poisoned = self
             .journal
             .take()
@@ -750,7 +744,10 @@ impl<'a> Session<'a> {
         self.visit
             .voice
             .summary(&summary, self.run.id().as_str(), self.record.exit_status);
-        self.lock.release();
+        if all_ended {
+            self.lock.release();
+        }
+        // Else it is held by what is left.
         if let Some(metrics) = &self.visit.metrics {
             metrics.ended(self.record);
         }
@@ -777,6 +774,16 @@ impl<'a> Session<'a> {
         for reason in untold.into_iter().chain(lost) {
             self.visit.voice.events_lost(&reason);
         }
+    }
+
+    /// Ends what is left of any item, and says whether all of it has ended.
+    fn end_the_rest(&self) -> bool {
+        if self.visit.invocation.mode == Mode::Sequential {
+            return true;
+        }
+        let Rest { names, has_ended } = self.launcher.end_the_rest();
+        self.tell_left("the run", &names);
+        has_ended
     }
 
     fn status(&self, poisoned: bool) -> ExitStatus {

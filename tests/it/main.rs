@@ -6,6 +6,7 @@
 mod children;
 mod choice;
 mod container;
+mod containment;
 mod crash;
 mod credentials;
 mod cron;
@@ -14,6 +15,7 @@ mod disk;
 mod drain;
 mod dry_run;
 mod failures;
+mod flow;
 mod hostile;
 mod journal;
 mod logs;
