@@ -3,6 +3,7 @@
 use nix::sys::signal::Signal;
 
 use crate::support::gates::Gates;
+use crate::support::ledger::{run_record, runs};
 use crate::support::running::Running;
 use crate::support::workspace::Workspace;
 
@@ -61,6 +62,29 @@ fn ctrl_c_on_a_terminal_drains() {
 #[test]
 fn sighup_drains() {
     drained(false, |running| running.signal(Signal::SIGHUP));
+}
+
+#[test]
+fn a_terminal_that_is_closed_drains() {
+    let body = "meet up; n=0; while [ $n -lt 5000 ]; do echo line $n; n=$((n+1)); done";
+    let workspace = Workspace::new(&["a", "b"], body);
+    let mut gates = workspace.gates(&["a", "b"]);
+    // The end of its session's leader takes the terminal from everybody (credentials(7)): SIGHUP, and EIO from then on.
+    let script = "orchestrate -j1 w; exit 1";
+    let launch = workspace.program(&["sh", "-c", script]);
+    let running = launch.on_terminal().start();
+    gates.expect("a up");
+    running.signal(Signal::SIGKILL);
+    running.wait_until_ended();
+    gates.order("a", ":");
+    // It comes back when we, too, have ended.
+    running.finish().dies_by(Signal::SIGKILL);
+    assert_eq!(workspace.done(), ["a"]);
+    assert_eq!(workspace.started(), ["a"]);
+    let log = std::fs::read_to_string(workspace.log("a")).unwrap();
+    assert_eq!(log.lines().count(), 5000);
+    let run = runs(workspace.root()).pop_first().unwrap();
+    assert_eq!(run_record(workspace.root(), &run)["exit_status"], 0);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod failures;
 mod flow;
 mod hostile;
 mod journal;
+mod launchers;
 mod logs;
 mod output;
 mod parallel;

@@ -1,7 +1,7 @@
 //! What items write: every line under its item's name, and every byte in its log.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
@@ -155,6 +155,60 @@ printf end
             "{byte} is shown raw"
         );
     }
+}
+
+#[test]
+fn line_ends_of_all_kinds_and_broken_text_are_shown_as_lines_of_valid_text() {
+    // One write, so that no pause can make a line of its own of a piece.
+    let body = r"printf '1%%\r2%%\r100%%\nDOS\r\nzero\000\303\251 \377\nend\r'";
+    let workspace = Workspace::new(&["issue-42"], body);
+    let (reader, stdout) = pipe2(OFlag::O_CLOEXEC).unwrap();
+    let launch = workspace.orchestrate(&["-j1", "w"]);
+    let running = launch.stdout(stdout).start();
+    let mut shown = Vec::new();
+    fs::File::from(reader).read_to_end(&mut shown).unwrap();
+    running.finish().exits(0);
+    let shown = String::from_utf8(shown).unwrap();
+    let lines = unprefixed(&shown, "[issue-42] ");
+    // Of a line that was written over, what stood there at last.
+    assert_eq!(lines, ["100%", "DOS", "zero\\x00é \u{fffd}", "end"]);
+    let log = fs::read(workspace.log("issue-42")).unwrap();
+    assert_eq!(log, b"1%\r2%\r100%\nDOS\r\nzero\0\xc3\xa9 \xff\nend\r");
+}
+
+#[test]
+fn an_item_that_prints_our_words_forges_nothing() {
+    let body = r#"
+echo '[2/2] b done in 1s'
+echo '2 done in 1s' >&2
+echo '{"type":"item","id":"b","outcome":"done"}'
+printf '"quoted"\\ \033[2J\n' >&2
+exit 1"#;
+    let workspace = Workspace::new(&["issue-42"], body);
+    let finished = workspace.orchestrate(&["-j1", "w"]).finish().exits(1);
+    unprefixed(&finished.stdout, "[issue-42] ");
+    let forged = finished
+        .stderr
+        .lines()
+        .find(|line| line.starts_with("2 done"));
+    assert_eq!(forged, None, "{}", finished.stderr);
+    let arguments = ["-j1", "--format", "json", "w"];
+    let finished = workspace.orchestrate(&arguments).finish().exits(1);
+    let objects: Vec<Value> = finished
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("an object"))
+        .collect();
+    let types: Vec<&Value> = objects.iter().map(|object| &object["type"]).collect();
+    assert_eq!(types, ["item", "summary"]);
+    let tail = &objects[1]["failures"][0]["tail"];
+    let told: Vec<&str> = tail
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    assert!(told.contains(&r#""quoted"\ "#), "{told:?}");
 }
 
 #[test]
