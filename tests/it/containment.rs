@@ -153,7 +153,7 @@ fn an_item_that_cannot_be_killed_is_told_and_keeps_the_lock() {
     ]);
     assert!(survivors.are_alive());
     let refused = workspace.orchestrate(&["-j1", "w"]).finish().exits(75);
-    refused.says(&["still alive: fuser"]);
+    refused.says(&["processes of its items are still alive", "a: "]);
     group.write("freezer.state", "THAWED");
     survivors.kill();
     workspace.item("exit 0");

@@ -122,7 +122,11 @@ cp .orchestrate/w/journal.jsonl ../journal";
 fn a_full_disk_stops_new_starts_while_what_runs_is_still_recorded() {
     let items: Vec<String> = (0..200).map(|number| format!("i{number:03}")).collect();
     let items: Vec<&str> = items.iter().map(String::as_str).collect();
-    let body = "if [ $item = i000 ]; then yes | head -c 3000000; fi";
+    // What is read by then is far more than there is room for.
+    let body = "
+if [ $item = i000 ]; then yes | head -c 3000000; touch full; fi
+until test -e full; do sleep 0.02; done
+exit 0";
     let workspace = Workspace::new(&items, body);
     workspace
         .shell("mkdir -m 700 .orchestrate")
