@@ -17,7 +17,7 @@
 //! - **Never guessed around**: damage is refused with the repair in the message; what is cut off is saved first.
 //! - What a killed run wrote but did not sync is made durable before it is believed.
 //! - When it is opened, an older version is copied into the present one, and a long journal that is mostly superseded
-//!   into a short one ([`super::journal_rewrite`]).
+//!   into a short one (`journal_rewrite.rs`).
 
 use std::fs::File;
 use std::io::{self, Write};
