@@ -16,23 +16,39 @@ const JOURNAL: &str = ".orchestrate/w/journal.jsonl";
 
 #[test]
 fn a_journal_that_fails_once_is_not_tried_again() {
-    // Each thread is counted by itself: the journal's thread records the first item, and then fails once; or it notes
-    // that the first item begins, and then fails once.
-    for (fault, lost) in [
-        ("fdatasync:error=EIO:when=2", "b"),
-        ("write:error=ENOSPC:when=2", "a"),
+    let items = ["a", "b", "c", "d"];
+    // Each thread is counted by itself: the journal's thread notes that the first item begins, and fails to record its
+    // end; or it syncs the end of the first, and fails to sync that of the second.
+    for (fault, good, lost) in [
+        ("write:error=ENOSPC:when=2", &[][..], ["a", "b"]),
+        ("fdatasync:error=EIO:when=2", &["a"], ["b", "c"]),
     ] {
-        let workspace = Workspace::new(&["a", "b", "c", "d", "e"], "exit 0");
+        let workspace = Workspace::new(&items, "meet up");
+        let mut gates = workspace.gates(&items);
         let Some(launch) = faulty(&workspace, &[fault], Some(JOURNAL), &["-j1", "w"]) else {
             return;
         };
-        let finished = launch.at_once(1).finish().exits(74);
-        let lost = format!("not recorded: {lost} ended (exit 0): cannot ");
-        finished.says(&["the journal cannot be written", &lost, " not started"]);
+        let running = launch.at_once(1).start();
+        gates.expect("a up");
+        workspace.wait_until_started("a");
+        for item in good {
+            gates.order(item, "exit 0");
+            running.wait_for(&format!("{item} done"));
+            gates.expect("b up");
+        }
+        // The next one begins while the record is on its way to the disk.
+        gates.order(lost[0], "exit 0");
+        running.wait_for("the journal cannot be written");
+        gates.expect(&format!("{} up", lost[1]));
+        gates.order(lost[1], "exit 0");
+        let finished = running.finish().exits(74);
+        let named = lost.map(|item| format!("not recorded: {item} ended (exit 0): cannot "));
+        finished.says(&[&named[0], &named[1], " not started"]);
+        workspace.item("exit 0");
         let verify = ["journal", "verify", "w"];
         workspace.orchestrate(&verify).finish().exits(0);
         workspace.orchestrate(&["-j1", "w"]).finish().exits(0);
-        assert_eq!(workspace.done(), ["a", "b", "c", "d", "e"]);
+        assert_eq!(workspace.done(), items);
         // A record that was not acknowledged may be there all the same: run.json does not say so, and need not.
         forget_the_runs(&workspace);
     }
