@@ -336,6 +336,20 @@ fn the_nth_failure_drains() {
 }
 
 #[test]
+fn a_full_disk_drains_while_what_runs_is_still_recorded() {
+    let mut script = Script::new(3, limits(2)).started(&[A, B]);
+    script
+        .expect(
+            Event::SpaceRanOut,
+            &[raised(Stage::Draining, Cause::SpaceRanOut, 2, 1)],
+        )
+        .expect(exited(A, 0), &[record(A, Outcome::Done)])
+        .expect(exited(B, 1), &[record(B, Outcome::Failed)])
+        .expect(Event::SpaceRanOut, &[]);
+    assert!(!script.scheduler.is_over(), "what ended is not on disk yet");
+}
+
+#[test]
 fn a_lost_journal_drains_and_counts_what_it_could_not_take() {
     let mut script = Script::new(3, limits(2)).started(&[A, B]);
     script
