@@ -130,7 +130,7 @@ fn when_all_of_us_is_killed_at_once_the_survivors_keep_the_lock() {
     let refused = workspace.orchestrate(&["-j1", "w"]).finish().exits(75);
     let said = "the last run of the workflow `w` was killed, and processes of its items are still";
     let daemon = "b: sleep 100000 (pid ";
-    let script = "/work/item c 1 (pid ";
+    let script = "item c 1 (pid ";
     let refused = refused.says(&[said, daemon, script, "end them: kill "]);
     let (_, command) = refused.stderr.split_once("end them: ").unwrap();
     // It is the remedy, and all of it.
