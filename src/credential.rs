@@ -3,6 +3,7 @@
 //! `pool.rs` decides who gets which and is pure; `source.rs` and `secret.rs` touch the world. Everything outside
 //! this room knows a key by its label.
 
+pub mod hint;
 pub mod key;
 pub mod pool;
 pub mod secret;
