@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::evidence;
 use super::options::Options;
 use super::table::{Source, Table, plain};
+use crate::credential::profile::Pattern;
 use crate::error::{Error, Result};
 use crate::items::documents::DocumentQuery;
 use crate::items::github::IssueQuery;
@@ -102,6 +104,8 @@ pub struct ConfigFile {
     pub workflows: BTreeMap<String, WorkflowTable>,
     /// Credentials for all workflows.
     pub credentials: Option<CredentialTable>,
+    /// Patterns for the output of failed children, beside those that are shipped; each keeps its examples.
+    pub evidence: Vec<Pattern>,
 }
 
 impl ConfigFile {
@@ -139,7 +143,10 @@ impl ConfigFile {
             source.error(error.span().map_or(0, |span| span.start), error.message())
         })?;
         let top = Table::top(source, parsed.get_ref());
-        only_knows_options_and(&top, &["max-parallel", "workflow", "credentials"])?;
+        only_knows_options_and(
+            &top,
+            &["max-parallel", "workflow", "credentials", "evidence"],
+        )?;
         let mut workflows = BTreeMap::new();
         if let Some(tables) = top.table("workflow", "[workflow]")? {
             for (name, _, value) in tables.entries() {
@@ -153,6 +160,7 @@ impl ConfigFile {
             max_parallel: top.whole("max-parallel", 1)?,
             workflows,
             credentials: credentials(&top)?,
+            evidence: evidence::patterns(source, &top)?,
         })
     }
 }
@@ -232,24 +240,50 @@ fn variables(table: &Table<'_>, key: &str) -> Result<Option<BTreeMap<String, Str
     Ok(Some(read))
 }
 
+const EXIT_CODE_CLASSES: [&str; 5] = [
+    "never-retry",
+    "retry-later",
+    "rate-limited",
+    "rejected",
+    "overloaded",
+];
+
 fn exit_codes(table: &Table<'_>) -> Result<Option<ExitCodes>> {
     let Some(codes) = table.table("exit-codes", "`exit-codes`")? else {
         return Ok(None);
     };
-    codes.only_knows(&["never-retry", "retry-later"])?;
-    let codes = ExitCodes {
-        never_retry: codes.exit_codes("never-retry")?,
-        retry_later: codes.exit_codes("retry-later")?,
+    codes.only_knows(&EXIT_CODE_CLASSES)?;
+    let mut known: BTreeMap<i32, &str> = BTreeMap::new();
+    let mut given = |class: &'static str| -> Result<Option<Vec<i32>>> {
+        if codes.value(class).is_none() {
+            return Ok(None);
+        }
+        let listed = codes.exit_codes(class)?;
+        for &code in &listed {
+            if let Some(other) = known.insert(code, class).filter(|&other| other != class) {
+                let message = format!("exit code {code} is both in `{other}` and in `{class}`");
+                return Err(codes.error(class, &message));
+            }
+        }
+        Ok(Some(listed))
     };
-    if let Some(both) = codes
-        .never_retry
-        .iter()
-        .find(|code| codes.retry_later.contains(code))
-    {
-        let message = format!("exit code {both} is both in `never-retry` and in `retry-later`");
-        return Err(table.error("exit-codes", &message));
-    }
-    Ok(Some(codes))
+    let [never_retry, retry_later, rate_limited, rejected, overloaded] =
+        EXIT_CODE_CLASSES.map(&mut given);
+    let (never_retry, retry_later) = (never_retry?, retry_later?);
+    let (rate_limited, rejected, overloaded) = (rate_limited?, rejected?, overloaded?);
+    // A code that has another meaning here does not keep the one that it has by default.
+    let or_default = |given: Option<Vec<i32>>, mut default: Vec<i32>| {
+        default.retain(|code| !known.contains_key(code));
+        given.unwrap_or(default)
+    };
+    let default = ExitCodes::default();
+    Ok(Some(ExitCodes {
+        never_retry: never_retry.unwrap_or_default(),
+        retry_later: retry_later.unwrap_or_default(),
+        rate_limited: or_default(rate_limited, default.rate_limited),
+        rejected: or_default(rejected, default.rejected),
+        overloaded: or_default(overloaded, default.overloaded),
+    }))
 }
 
 const SOURCES: &[&str] = &["github", "documents", "files", "list", "command"];
@@ -544,6 +578,39 @@ inject = "THUMB_KEY"
         }
         let hint = parse("[workflow.x]\ncomand = [\"a\"]").unwrap_err();
         assert_eq!(hint.hint(), Some("did you mean `command`?"));
+    }
+
+    fn exit_codes_of(text: &str) -> ExitCodes {
+        let config = parse(&format!("[workflow.x]\nexit-codes = {text}")).unwrap();
+        config.workflows["x"].exit_codes.clone().unwrap()
+    }
+
+    #[test]
+    fn classes_of_exit_codes_that_are_not_given_keep_their_codes() {
+        let codes = exit_codes_of("{ never-retry = [91] }");
+        let expected = ExitCodes {
+            never_retry: vec![91],
+            ..ExitCodes::default()
+        };
+        assert_eq!(codes, expected);
+        let codes = exit_codes_of("{ rate-limited = [92, 92], rejected = [], overloaded = [75] }");
+        assert_eq!(codes.rate_limited, [92, 92]);
+        assert!(codes.rejected.is_empty());
+        assert_eq!(codes.overloaded, [75]);
+        let codes = exit_codes_of("{ retry-later = [75] }");
+        assert!(codes.rate_limited.is_empty());
+    }
+
+    #[test]
+    fn a_code_in_two_classes_is_an_error_that_names_both() {
+        let text = "[workflow.x]\nexit-codes = { rejected = [75],\n  rate-limited = [92, 75] }";
+        let error = parse(text).unwrap_err().to_string();
+        assert!(
+            error.contains("exit code 75 is both in `rate-limited` and in `rejected`"),
+            "{error}"
+        );
+        let error = parse("[workflow.x]\nexit-codes = { rate-limits = [75] }").unwrap_err();
+        assert_eq!(error.hint(), Some("did you mean `rate-limited`?"));
     }
 
     #[test]

@@ -20,13 +20,71 @@ pub const RETRY_LATER_AFTER: Duration = Duration::from_mins(5);
 /// back together.
 pub const JITTER_PERCENT_MAX: u64 = 50;
 
-/// Exit codes with a meaning of their own.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What an exit code says beyond "failed".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Meaning {
+    /// The item is done.
+    Done,
+    /// The credential is limited, or something else that passes was in the way.
+    RateLimited,
+    /// The credential was rejected.
+    Rejected,
+    /// The provider is overloaded, and no credential is to blame.
+    Overloaded,
+    /// Another attempt would fail as well.
+    NeverRetry,
+    /// Another attempt may succeed, but not soon.
+    RetryLater,
+}
+
+/// Exit codes with a meaning of their own. A code has one meaning.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExitCodes {
+    /// The credential is limited, or something else that passes was in the way.
+    pub rate_limited: Vec<i32>,
+    /// The credential was rejected.
+    pub rejected: Vec<i32>,
+    /// The provider is overloaded, and no credential is to blame.
+    pub overloaded: Vec<i32>,
     /// Another attempt would fail as well.
     pub never_retry: Vec<i32>,
     /// Another attempt may succeed, but not soon.
     pub retry_later: Vec<i32>,
+}
+
+impl Default for ExitCodes {
+    /// `EX_TEMPFAIL`, `EX_NOPERM` and `EX_UNAVAILABLE` of BSD `sysexits.h`.
+    fn default() -> Self {
+        Self {
+            rate_limited: vec![75],
+            rejected: vec![77],
+            overloaded: vec![69],
+            never_retry: Vec::new(),
+            retry_later: Vec::new(),
+        }
+    }
+}
+
+impl ExitCodes {
+    /// What `code` says; `None` when it says only that the attempt failed.
+    #[must_use]
+    pub fn meaning(&self, code: i32) -> Option<Meaning> {
+        let lists = [
+            (&self.rate_limited, Meaning::RateLimited),
+            (&self.rejected, Meaning::Rejected),
+            (&self.overloaded, Meaning::Overloaded),
+            (&self.never_retry, Meaning::NeverRetry),
+            (&self.retry_later, Meaning::RetryLater),
+        ];
+        let listed = lists.iter().find(|(codes, _)| codes.contains(&code));
+        match (code, listed) {
+            (0, _) => Some(Meaning::Done),
+            (_, Some((_, meaning))) => Some(*meaning),
+            // The command itself cannot run (POSIX shells).
+            (126 | 127, None) => Some(Meaning::NeverRetry),
+            (_, None) => None,
+        }
+    }
 }
 
 /// The rule by which failed attempts are repeated.
@@ -102,6 +160,7 @@ mod tests {
         let exit_codes = ExitCodes {
             never_retry: vec![91],
             retry_later: vec![92],
+            ..ExitCodes::default()
         };
         RetryRule {
             retries_max,
@@ -159,6 +218,24 @@ mod tests {
             rule(1).wait(1, &Ending::Exited(92), 0),
             Some(RETRY_LATER_AFTER)
         );
+    }
+
+    #[test]
+    fn a_code_has_the_meaning_that_its_list_gives_it() {
+        let codes = rule(0).exit_codes;
+        for (code, meaning) in [
+            (0, Some(Meaning::Done)),
+            (1, None),
+            (69, Some(Meaning::Overloaded)),
+            (75, Some(Meaning::RateLimited)),
+            (77, Some(Meaning::Rejected)),
+            (91, Some(Meaning::NeverRetry)),
+            (92, Some(Meaning::RetryLater)),
+            (126, Some(Meaning::NeverRetry)),
+            (127, Some(Meaning::NeverRetry)),
+        ] {
+            assert_eq!(codes.meaning(code), meaning, "{code}");
+        }
     }
 
     #[test]
