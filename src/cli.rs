@@ -88,6 +88,8 @@ pub enum OneShot {
     /// Look whether a journal is whole, or make a damaged one whole again
     #[command(subcommand)]
     Journal(Journal),
+    /// Say what the output of a failed item would be taken for, and why
+    Classify(Classify),
 }
 
 impl OneShot {
@@ -98,6 +100,7 @@ impl OneShot {
             Self::Status(_) => "status",
             Self::Logs(_) => "logs",
             Self::Journal(_) => "journal",
+            Self::Classify(_) => "classify",
         }
     }
 }
@@ -172,4 +175,21 @@ pub struct Logs {
     /// Which run, or how its name begins [default: the newest that has a log of the item]
     #[arg(long, value_name = "RUN")]
     pub run: Option<String>,
+}
+
+/// What is judged.
+#[derive(clap::Args, Debug)]
+#[command(override_usage = "orchestrate [OPTIONS] classify [--exit N] [--workflow NAME] FILE")]
+pub struct Classify {
+    /// The output of the item, like its log; `-` is stdin
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// How the command ended: its exit code
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub exit: u8,
+
+    /// With the exit codes of this workflow
+    #[arg(long, value_name = "NAME")]
+    pub workflow: Option<String>,
 }

@@ -4,6 +4,7 @@
 //! and install no signal handler: a Ctrl-C ends them as it ends any program. What they say goes through the terminal's
 //! handle; what was asked for goes to stdout.
 
+mod classify;
 mod journal;
 mod logs;
 mod status;
@@ -25,6 +26,8 @@ use crate::surroundings::Surroundings;
 /// Where a command works, and how it speaks.
 struct Site<'a> {
     place: Place,
+    /// Where what was typed is relative to.
+    directory: PathBuf,
     surroundings: &'a Surroundings,
     terminal: TerminalHandle,
     format: Format,
@@ -45,7 +48,7 @@ pub fn perform(
 ) -> Result<ExitStatus> {
     only_a_command(command.word(), cli.workflow.as_deref())?;
     let environment = Options::from_environment(surroundings)?;
-    let (place, _) = place(cli.directory, cli.config, surroundings)?;
+    let (place, directory) = place(cli.directory, cli.config, surroundings)?;
     // A file that is wrong must not keep a person from looking at what it has led to.
     let file = place.config.as_deref().map(ConfigFile::read);
     let file = file.and_then(Result::ok).unwrap_or_default();
@@ -53,6 +56,7 @@ pub fn perform(
     let coloured = wants_colour(options.color, surroundings.stdout_is_terminal, surroundings);
     let site = Site {
         place,
+        directory,
         surroundings,
         terminal,
         format: options.format.unwrap_or(Format::Text),
@@ -66,6 +70,7 @@ pub fn perform(
             journal::verify(&site, workflow.as_deref())
         }
         OneShot::Journal(Journal::Repair { workflow }) => journal::repair(&site, &workflow),
+        OneShot::Classify(arguments) => classify::judge(&site, &arguments),
     }
 }
 

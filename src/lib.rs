@@ -21,8 +21,9 @@
 //!
 //! # Rules
 //!
-//! - Files that decide ([`schedule`], [`items::plan`], [`items::template`], [`credential::pool`], [`output::line`],
-//!   [`output::mask`], [`report`]) are pure: no task, file, process, clock or terminal. Time comes in as an argument.
+//! - Files that decide ([`schedule`], [`items::plan`], [`items::template`], [`credential::pool`],
+//!   [`credential::evidence`], [`output::line`], [`output::mask`], [`report`]) are pure: no task, file, process, clock or
+//!   terminal. Time comes in as an argument.
 //! - Rooms that touch the world do not import each other. The scheduler knows credentials as numbers, never values.
 //! - One place writes to the terminal ([`output::terminal`]), one appends to the journal ([`state::journal`]), one room
 //!   signals processes: an item's own in [`child::process`], what it has left in [`child::kin`], all in [`child::guard`].

@@ -131,8 +131,8 @@ mod tests {
 name = "busy"
 class = "overloaded"
 message = "Server is busy"
-matches = ["Error: Server is busy"]
-misses = ["whether the Server is busy"]
+matches = ["12:00:01 ERROR api: Server is busy, try again in 20s"]
+misses = ["test that the Server is busy"]
 
 [[evidence]]
 name = "quota"

@@ -352,7 +352,12 @@ pub fn wants_colour(when: Option<When>, is_terminal: bool, surroundings: &Surrou
     }
 }
 
-fn known_workflow(name: &str, file: &ConfigFile, arguments: &[String]) -> Result<Workflow> {
+/// The workflow of this name, with `arguments` appended to its command.
+///
+/// # Errors
+///
+/// A usage error that suggests the nearest name, or says what is wrong with its table.
+pub fn known_workflow(name: &str, file: &ConfigFile, arguments: &[String]) -> Result<Workflow> {
     let table = file.workflows.get(name).cloned();
     if table.is_none() && Builtin::named(name).is_none() {
         let builtin = Builtin::ALL.iter().map(|builtin| builtin.name());

@@ -10,7 +10,7 @@ use memchr::memchr;
 use super::hint::{Calendar, Hint};
 use super::key::{Class, Trust};
 use super::profile::{Profile, Sign};
-use crate::escape::{clipped, escape_text};
+use crate::escape::escape_text;
 use crate::output::escape::escape_line;
 use crate::schedule::event::Ending;
 use crate::schedule::retry::{ExitCodes, Meaning};
@@ -77,7 +77,7 @@ pub struct Verdict {
     pub hint: Option<Hint>,
     /// Who decided: the exit code, or only the text. The limits of belief are those of [`super::key::Key::report`].
     pub trust: Trust,
-    /// The line that decided, or that says which budget is gone when the exit code decided.
+    /// The line that decided, or that says the same as the exit code that did.
     pub line: Option<Line>,
 }
 
@@ -124,12 +124,9 @@ pub fn verdict(
     match meaning {
         Some(Meaning::Done) => alone(Finding::Done),
         Some(Meaning::NeverRetry | Meaning::RetryLater) => alone(Finding::Failed),
-        Some(Meaning::Rejected) => alone(Finding::Rejected),
         Some(Meaning::RateLimited) => search().limit_by_code(),
-        Some(Meaning::Overloaded) => Verdict {
-            hint: search().hint(None),
-            ..alone(Finding::Overloaded)
-        },
+        Some(Meaning::Rejected) => search().by_code(Finding::Rejected, Sign::Rejected),
+        Some(Meaning::Overloaded) => search().by_code(Finding::Overloaded, Sign::Overloaded),
         None => search().verdict_by_text(),
     }
 }
@@ -159,7 +156,7 @@ struct Search<'a> {
     shown: Vec<u8>,
     /// Where each line begins in `shown`, and where the last one ends.
     starts: Vec<usize>,
-    /// The last line of each sign, the more telling sign first when one line has several.
+    /// The last line of each sign.
     seen: Vec<Seen>,
 }
 
@@ -250,6 +247,11 @@ impl<'a> Search<'a> {
         self.verdict(Finding::RateLimited(class), Trust::Child, limit)
     }
 
+    fn by_code(&self, finding: Finding, sign: Sign) -> Verdict {
+        let same = self.seen.iter().find(|seen| seen.sign == sign);
+        self.verdict(finding, Trust::Child, same.copied())
+    }
+
     fn verdict_by_text(&self) -> Verdict {
         let decisive = self.decisive();
         let finding = match decisive.map(|seen| seen.sign) {
@@ -307,23 +309,30 @@ impl<'a> Search<'a> {
         let text = String::from_utf8_lossy(line);
         let (before, behind) = text.split_at(text.floor_char_boundary(end));
         let kept = EXCERPT_CHARACTERS_MAX / 2;
-        let from = before
-            .char_indices()
-            .rev()
-            .nth(kept - 1)
-            .map_or(0, |(at, _)| at);
-        let cut = if from > 0 { "…" } else { "" };
-        let excerpt = format!(
-            "{cut}{}{}",
-            escape_text(&before[from..]),
-            clipped(behind, kept)
-        );
+        let from = before.char_indices().nth_back(kept - 1);
+        let to = behind.char_indices().nth(kept);
+        // A word is shown whole or not at all: half of a key looks like no key.
+        let before = match from {
+            Some((from, _)) if from > 0 => {
+                format!("…{}", before[from..].trim_start_matches(is_of_word))
+            }
+            Some(_) | None => before.to_owned(),
+        };
+        let behind = match to {
+            Some((to, _)) => format!("{}…", behind[..to].trim_end_matches(is_of_word)),
+            None => behind.to_owned(),
+        };
+        let excerpt = escape_text(&(before + &behind)).into_owned();
         Line {
             index: seen.line,
             excerpt,
             pattern: pattern.to_owned(),
         }
     }
+}
+
+fn is_of_word(character: char) -> bool {
+    character.is_ascii_alphanumeric() || "_-.".contains(character)
 }
 
 #[cfg(test)]

@@ -23,6 +23,9 @@ const COMPILED_BYTES_MAX: usize = 1 << 20;
 /// The same for all of them together.
 const SET_BYTES_MAX: usize = 64 << 20;
 
+/// The memory that a search may take, however hostile the text is; with more it would only be faster.
+const SEARCH_BYTES_MAX: usize = 8 << 20;
+
 const SHIPPED: &str = include_str!("profiles.toml");
 
 /// What stands between a quotation mark and what is quoted, however often it was quoted again: `\"`, `\\\"`, `'`.
@@ -40,7 +43,7 @@ const MESSAGE_START: &str = concat!(
 );
 
 /// The keys under which a message stands in JSON or a Python dict.
-const MESSAGE_KEYS: &str = "(?:message|msg|error|result|detail|details|reason|text)";
+const MESSAGE_KEYS: &str = "(?:message|msg|error|result|detail|details|reason)";
 
 /// What a line says about the key and the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -224,7 +227,7 @@ impl Profile {
         let set = RegexSetBuilder::new(expressions)
             .unicode(false)
             .size_limit(SET_BYTES_MAX)
-            .dfa_size_limit(SET_BYTES_MAX)
+            .dfa_size_limit(SEARCH_BYTES_MAX)
             .build()
             .map_err(|_| "the patterns are too big together".to_owned())?;
         Ok(Self {

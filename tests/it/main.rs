@@ -5,6 +5,7 @@
 
 mod children;
 mod choice;
+mod classify;
 mod container;
 mod containment;
 mod crash;

@@ -240,6 +240,27 @@ fn a_code_decides_and_the_text_adds_what_it_knows() {
             "{code} {tail}"
         );
     }
+    for (code, tail, pattern) in [
+        (75, GEMINI, Some("google/per-day")),
+        (
+            77,
+            "Error: invalid_api_key\nHTTP 429",
+            Some("openai/invalid-api-key"),
+        ),
+        (77, GEMINI, None),
+        (
+            69,
+            "Error: overloaded_error",
+            Some("anthropic/overloaded-error"),
+        ),
+    ] {
+        let line = judge(code, tail).line.map(|line| line.pattern);
+        assert_eq!(line.as_deref(), pattern, "{code} {tail}");
+    }
+}
+
+#[test]
+fn a_workflow_gives_its_codes_their_meaning() {
     let codes = ExitCodes {
         rate_limited: vec![92],
         never_retry: vec![91],
@@ -346,26 +367,23 @@ fn a_hint_near_the_line_that_decides_is_the_one_meant() {
 
 #[test]
 fn the_deciding_line_is_shown_harmless_and_around_what_was_found() {
-    let long = "x".repeat(1000);
-    let line = judge(
-        1,
-        &format!("\nfirst\n{long} \x1b]0;t\x07 HTTP 429\t{long}\n"),
-    )
-    .line
-    .unwrap();
+    let long = "word ".repeat(200);
+    let tail = format!("\nfirst\n{long} \x1b]0;t\x07 HTTP 429\t{long}\n");
+    let line = judge(1, &tail).line.unwrap();
     assert_eq!((line.index, &*line.pattern), (2, "http/429"));
+    assert!(line.excerpt.starts_with("… word "), "{line:?}");
+    assert!(line.excerpt.ends_with(" word …"), "{line:?}");
     assert!(
-        line.excerpt.starts_with("…xxx") && line.excerpt.ends_with("xxx…"),
-        "{line:?}"
-    );
-    assert!(
-        line.excerpt.contains(r"\x1b]0;t\x07 HTTP 429\txxx"),
+        line.excerpt.contains(r"\x1b]0;t\x07 HTTP 429\tword"),
         "{line:?}"
     );
     assert!(
         line.excerpt.chars().count() < EXCERPT_CHARACTERS_MAX + 30,
         "{line:?}"
     );
+    let key = "sk-0123456789".repeat(30);
+    let line = judge(1, &format!("{key} HTTP 429 {key}")).line.unwrap();
+    assert_eq!(line.excerpt, "… HTTP 429 …");
     assert_eq!(judge(1, "HTTP 429").line.unwrap().excerpt, "HTTP 429");
 }
 
