@@ -4,6 +4,7 @@
 //! about its key is read, purely, by `evidence.rs`, with the patterns of `profile.rs` and the wait hints of `hint.rs`.
 //! Everything outside this room knows a key by its label.
 
+pub mod coordinator;
 pub mod evidence;
 pub mod hint;
 pub mod key;
@@ -12,3 +13,4 @@ pub mod profile;
 pub mod secret;
 pub mod source;
 pub mod store;
+pub mod width;

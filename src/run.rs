@@ -6,7 +6,9 @@
 mod chronicle;
 mod collect;
 mod item_output;
+mod judge;
 mod keep;
+mod keys;
 mod launch;
 mod metrics;
 mod outlook;
@@ -30,8 +32,11 @@ use crate::cli::{Cli, Command};
 use crate::command;
 use crate::config::options::{Format, IfLocked};
 use crate::config::resolve::{Invocation, Mode, NetworkState, resolve};
+use crate::credential::evidence::Verdict;
+use crate::credential::pool::Grant;
 use crate::credential::secret::Secret;
 use crate::credential::source;
+use crate::credential::store::Hold;
 use crate::error::{Error, ExitStatus, Result};
 use crate::items::collected::Collected;
 use crate::items::plan::{LastOutcome, Plan, PlannedState};
@@ -76,7 +81,18 @@ pub(crate) enum Message {
         report: OutputReport,
         /// What it left running, and we have ended.
         left: Vec<String>,
+        /// What its end says of its key.
+        verdict: Box<Verdict>,
     },
+    /// A key is leased to an item.
+    Leased(Grant<Hold>),
+    /// Nobody who waits will get a key in time.
+    NoKey {
+        /// How long it takes until one comes back; `None`: all were rejected.
+        back_in: Option<Duration>,
+    },
+    /// The keys' state is in trouble, for this reason.
+    KeyTrouble(String),
     /// Nothing of an item runs any more until it is resumed.
     Suspended(ItemIndex),
     /// `events.jsonl` cannot be written, for this reason.

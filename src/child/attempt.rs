@@ -32,8 +32,9 @@ pub const KILL_TIME_MAX: Duration = Duration::from_secs(5);
 /// An unfinished line is shown after this long without another byte.
 pub const PARTIAL_LINE_AFTER: Duration = Duration::from_secs(1);
 
-/// The stack of an attempt's thread, in bytes: it keeps its buffers on the heap.
-pub const STACK_BYTES: usize = 128 << 10;
+/// The stack of an attempt's thread, in bytes: it keeps its buffers on the heap, and what it does not touch takes no
+/// memory. Reading the wait hints of a failed attempt, with their time zones, takes the most.
+pub const STACK_BYTES: usize = 1 << 20;
 
 const READ_BYTES: usize = 64 << 10;
 
@@ -74,8 +75,9 @@ pub struct Attempt {
     pub environment: Vec<CString>,
     /// How it relates to our terminal.
     pub attachment: Attachment,
-    /// A descriptor that the child inherits on purpose: while any of its descendants lives, the run's lock is held.
-    pub inherited: Option<Arc<OwnedFd>>,
+    /// Descriptors that the child inherits on purpose: while any of its descendants lives, the run's lock is held, and the
+    /// lease of its key.
+    pub inherited: Vec<Arc<OwnedFd>>,
     /// By what the processes that it starts are known, and where those are found that outlive it.
     pub kin: Option<(Marker, Arc<Orphans>)>,
 }
@@ -97,7 +99,7 @@ impl Attempt {
             arguments: &self.arguments,
             environment: &self.environment,
             attachment: self.attachment,
-            inherited: self.inherited.as_ref().map(|inherited| inherited.as_fd()),
+            inherited: &self.inherited,
             marker: self.kin.as_ref().map(|(marker, _)| marker),
         };
         let (process, pipes) = match spawn(&command) {
@@ -435,7 +437,7 @@ mod tests {
             ],
             environment: Vec::new(),
             attachment: Attachment::Detached,
-            inherited: None,
+            inherited: Vec::new(),
             kin: None,
         }
     }

@@ -6,6 +6,7 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -52,8 +53,8 @@ pub struct Command<'a> {
     pub environment: &'a [CString],
     /// How it relates to our terminal.
     pub attachment: Attachment,
-    /// A descriptor that it inherits on purpose.
-    pub inherited: Option<BorrowedFd<'a>>,
+    /// Descriptors that it inherits on purpose.
+    pub inherited: &'a [Arc<OwnedFd>],
     /// By what the processes that it starts are known; `None`: only its own group is signalled.
     pub marker: Option<&'a Marker>,
 }
@@ -103,7 +104,7 @@ pub fn spawn(command: &Command<'_>) -> nix::Result<(Process, Option<Pipes>)> {
             pipes = Some(Pipes { stdout, stderr });
         }
     }
-    if let Some(inherited) = command.inherited {
+    for inherited in command.inherited {
         // Onto itself: clears close-on-exec in this child alone, whatever other threads spawn meanwhile.
         actions.add_dup2(inherited.as_raw_fd(), inherited.as_raw_fd())?;
     }
@@ -282,7 +283,7 @@ mod tests {
             arguments: &arguments,
             environment: &[],
             attachment,
-            inherited: None,
+            inherited: &[],
             marker: None,
         })
         .unwrap()
@@ -306,7 +307,7 @@ mod tests {
             arguments: &[c"x".to_owned()],
             environment: &[],
             attachment: Attachment::Detached,
-            inherited: None,
+            inherited: &[],
             marker: None,
         });
         assert_eq!(error.unwrap_err(), Errno::ENOENT);
@@ -352,7 +353,7 @@ mod tests {
     }
 
     /// How many descriptors a child has; what our own caller leaked into us is among them.
-    fn descriptors_of_a_child(inherited: Option<BorrowedFd<'_>>) -> usize {
+    fn descriptors_of_a_child(inherited: &[Arc<OwnedFd>]) -> usize {
         let words = [c"sh", c"-c", c"ls /proc/self/fd | wc -l"].map(CStr::to_owned);
         let (process, pipes) = spawn(&Command {
             program: c"/bin/sh",
@@ -377,7 +378,8 @@ mod tests {
     #[test]
     fn only_the_descriptor_that_was_named_is_inherited() {
         let (inherited, _writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
-        let without = descriptors_of_a_child(None);
-        assert_eq!(descriptors_of_a_child(Some(inherited.as_fd())), without + 1);
+        let without = descriptors_of_a_child(&[]);
+        let inherited = [Arc::new(inherited)];
+        assert_eq!(descriptors_of_a_child(&inherited), without + 1);
     }
 }

@@ -13,6 +13,7 @@ use super::place::Place;
 use super::time_span::TimeSpan;
 use super::workflow::Workflow;
 use crate::cli::{AdHoc, Cli, Command};
+use crate::credential::profile::Pattern;
 use crate::error::{Error, Result};
 use crate::items::plan::Choice;
 use crate::items::selector::Selector;
@@ -96,6 +97,8 @@ pub struct Invocation {
     pub grace: Duration,
     /// How long an item may wait for a credential.
     pub credential_wait: Duration,
+    /// What else the output of a failed child may say of its key.
+    pub evidence: Vec<Pattern>,
     /// Where it is told how the run went.
     pub metrics: Option<PathBuf>,
     /// What to do when another run holds the workflow.
@@ -271,6 +274,7 @@ fn settle(options: &Options, parts: Parts, surroundings: &Surroundings) -> Resul
             .credential_wait
             .unwrap_or(CREDENTIAL_WAIT_DEFAULT)
             .duration(),
+        evidence: file.evidence,
         metrics: options.metrics.clone(),
         if_locked: options.if_locked.unwrap_or(IfLocked::Fail),
         keep_runs: options.keep_runs.map_or(KEEP_RUNS_DEFAULT, Into::into),

@@ -34,6 +34,11 @@ impl Moment {
 )]
 pub struct Epoch(pub u64);
 
+impl Epoch {
+    /// Speaks for no lease of this key: what was learned of another one concerns it as well.
+    pub const NONE: Self = Self(u64::MAX);
+}
+
 /// No wait that a provider names is believed to be shorter, …
 pub const HINT_MIN: Duration = Duration::from_secs(1);
 /// … or longer than this.
@@ -265,7 +270,8 @@ impl Key {
         match report {
             Report::Served => self.serve(epoch, now),
             Report::Limited { class, hint, trust } => {
-                self.limit(class, hint, trust, now, context);
+                let is_known = epoch <= self.limited;
+                self.limit(class, hint, trust, is_known, now, context);
             }
             Report::Rejected { trust } => self.reject(trust, now),
         }
@@ -286,9 +292,15 @@ impl Key {
         class: Class,
         hint: Option<Duration>,
         trust: Trust,
+        is_known: bool,
         now: Moment,
         context: Context,
     ) {
+        if is_known {
+            // It was already running when the last one was told, so this is no further step.
+            self.minute_steps = self.minute_steps.saturating_sub(1);
+            self.day_steps = self.day_steps.saturating_sub(1);
+        }
         let believed = hint.map(|hint| hint.clamp(HINT_MIN, HINT_MAX));
         let wait = self.wait(class, believed, context.only_key);
         let wait = match trust {

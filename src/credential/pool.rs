@@ -1,196 +1,438 @@
-//! Who gets which credential: first come, first served, and the key that has been idle longest.
+//! Who gets which key, and when: first come, first served, and of the keys that may be handed out the one that has been
+//! idle longest.
 //!
-//! Pure. The loop asks for its items and hands on what is granted. Providers refill a key's budget while it is
-//! idle, so the key that was idle longest has the most head-room; that beats taking turns when leases differ in
-//! length.
+//! Pure, but for the store, which decides each lease at one stroke. The coordinator asks it for the items and hands on
+//! what is granted. Providers refill a key's budget while it is idle, so the key that was idle longest has the most
+//! head-room; that beats taking turns when leases differ in length.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::key::{Class, Context, Epoch, Key, Moment, Report, Standing, Trust};
+use super::store::Store;
+use super::width::Width;
+use crate::error::Result;
 use crate::schedule::event::{CredentialIndex, ItemIndex};
+use crate::schedule::retry::Spread;
 
-/// The credentials of a run and who holds or awaits one.
-#[derive(Debug)]
-pub struct Pool {
-    keys: Vec<Key>,
-    slots_each: usize,
-    waiting: VecDeque<ItemIndex>,
+/// Two starts are this far apart, give or take half of it, so that a provider does not see all at once.
+const START_GAP: Duration = Duration::from_millis(250);
+
+/// When all slots of a key that may be handed out are held by others, we ask again after this, give or take half.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+/// What a key is to us, beside what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// How many items may hold it at once.
+    pub slots: usize,
+    /// Keys of one group share a budget.
+    pub group: String,
 }
 
-#[derive(Debug, Default)]
-struct Key {
-    leases: usize,
-    /// When a lease on it last began or ended; `None` before the first.
-    last_used: Option<Duration>,
-}
-
-/// A credential that has been leased to an item.
+/// What an attempt, or its status file, has to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Grant {
+pub enum Said {
+    /// It got what it wanted, whatever became of the item.
+    Served,
+    /// A budget was exceeded.
+    Limited {
+        /// Which.
+        class: Class,
+        /// How long to wait, as the provider says.
+        hint: Option<Duration>,
+        /// Who says so.
+        trust: Trust,
+        /// Whether it is this key's budget alone.
+        key_only: bool,
+    },
+    /// The key was rejected.
+    Rejected {
+        /// Who says so.
+        trust: Trust,
+    },
+    /// The provider is overloaded.
+    Overloaded {
+        /// How long it wants to be left alone.
+        hint: Option<Duration>,
+    },
+}
+
+/// A key that has been leased to an item.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Grant<H> {
     /// To whom.
     pub item: ItemIndex,
     /// Which one.
     pub credential: CredentialIndex,
+    /// The lease's own number.
+    pub epoch: Epoch,
+    /// What the lease holds.
+    pub hold: H,
 }
 
-impl Pool {
-    /// `keys` credentials, of which each can be held by `slots_each` items at once.
-    #[must_use]
-    pub fn new(keys: usize, slots_each: usize) -> Self {
-        let keys = (0..keys).map(|_| Key::default()).collect();
-        Self {
-            keys,
-            slots_each,
+/// Whether somebody who waits may hope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prospect {
+    /// A key is there, or comes when somebody gives it back.
+    Soon,
+    /// No key before this moment.
+    NotBefore(Moment),
+    /// All keys were rejected, or are disabled.
+    Never,
+}
+
+/// The keys of a run and who holds or awaits one.
+#[derive(Debug)]
+pub struct Pool<S> {
+    store: S,
+    members: Vec<Ours>,
+    waiting: VecDeque<Waiting>,
+    /// The key that failed each of these items last.
+    avoided: BTreeMap<ItemIndex, usize>,
+    /// The key that a text called invalid when it served each of these items.
+    suspected: BTreeMap<ItemIndex, usize>,
+    width: Width,
+    spread: Spread,
+    next_start: Moment,
+    /// All slots of a key that may be handed out were held by others.
+    ask_again: Option<Moment>,
+}
+
+/// Somebody in the line.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    item: ItemIndex,
+    since: Moment,
+}
+
+#[derive(Debug)]
+struct Ours {
+    member: Member,
+    /// As of our last look.
+    key: Key,
+    /// Leases of this run.
+    leases: usize,
+    /// It was seen retired while this run lasted, so this run never uses it again.
+    barred: bool,
+}
+
+impl<S: Store> Pool<S> {
+    /// Keys with these properties, kept in `store`; `seed` spreads what must not happen at once.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn new(mut store: S, members: Vec<Member>, seed: u64, now: Moment) -> Result<Self> {
+        let members = members.into_iter().enumerate().map(|(index, member)| {
+            Ok(Ours {
+                member,
+                key: store.look(index, now)?,
+                leases: 0,
+                barred: false,
+            })
+        });
+        let members: Vec<Ours> = members.collect::<Result<_>>()?;
+        let slots = members.iter().map(|ours| ours.member.slots).sum();
+        Ok(Self {
+            store,
+            members,
             waiting: VecDeque::new(),
-        }
+            avoided: BTreeMap::new(),
+            suspected: BTreeMap::new(),
+            width: Width::new(slots),
+            spread: Spread::new(seed),
+            next_start: Moment::default(),
+            ask_again: None,
+        })
     }
 
-    /// How many items can hold a credential at once.
+    /// What is known of each key, as of our last look.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.members.iter().map(|ours| &ours.key)
+    }
+
+    /// How many items the provider bears at once.
     #[must_use]
-    pub fn slots(&self) -> usize {
-        self.keys.len().saturating_mul(self.slots_each)
+    pub const fn width(&self) -> &Width {
+        &self.width
     }
 
-    /// Puts an item at the end of the line, and grants what can be granted.
-    pub fn request(&mut self, item: ItemIndex, now: Duration) -> Vec<Grant> {
-        self.waiting.push_back(item);
-        self.grant(now)
+    /// Puts an item at the end of the line.
+    pub fn request(&mut self, item: ItemIndex, now: Moment) {
+        self.waiting.push_back(Waiting { item, since: now });
     }
 
     /// Takes an item out of the line.
     pub fn withdraw(&mut self, item: ItemIndex) {
-        self.waiting.retain(|&waiting| waiting != item);
+        self.waiting.retain(|waiting| waiting.item != item);
     }
 
-    /// Takes a lease back, and grants what can be granted.
+    /// Leases whatever can be leased to those who wait, in the order of their coming.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// When nobody holds this credential.
-    pub fn release(&mut self, credential: CredentialIndex, now: Duration) -> Vec<Grant> {
-        let key = &mut self.keys[credential.0];
-        key.leases = key
-            .leases
-            .checked_sub(1)
-            .expect("a credential was given back twice");
-        key.last_used = Some(now);
-        self.grant(now)
-    }
-
-    fn grant(&mut self, now: Duration) -> Vec<Grant> {
+    /// When the store cannot decide in time; whoever waits goes on waiting.
+    pub fn grant(&mut self, now: Moment) -> Result<Vec<Grant<S::Hold>>> {
         let mut grants = Vec::new();
-        while !self.waiting.is_empty() {
-            let Some(credential) = self.best() else { break };
-            let Some(item) = self.waiting.pop_front() else {
+        self.ask_again = None;
+        while let Some(&Waiting { item, .. }) = self.waiting.front() {
+            if self.is_held_up(now) {
+                break;
+            }
+            let Some(grant) = self.lease_to(item, now)? else {
                 break;
             };
-            let key = &mut self.keys[credential.0];
-            key.leases += 1;
-            key.last_used = Some(now);
-            grants.push(Grant { item, credential });
+            self.waiting.pop_front();
+            self.next_start = now.plus(self.spread_around(START_GAP));
+            grants.push(grant);
         }
-        grants
+        Ok(grants)
     }
 
-    /// The free key with the fewest leases, then the one idle longest, then the first.
-    fn best(&self) -> Option<CredentialIndex> {
-        let keys = self.keys.iter().enumerate();
-        keys.filter(|(_, key)| key.leases < self.slots_each)
-            .min_by_key(|(index, key)| (key.leases, key.last_used, *index))
-            .map(|(index, _)| CredentialIndex(index))
+    /// Nothing starts now, whatever keys there are.
+    fn is_held_up(&self, now: Moment) -> bool {
+        now < self.next_start
+            || self.width.paused_until(now).is_some()
+            || self.leases() >= self.width.limit()
+    }
+
+    fn lease_to(&mut self, item: ItemIndex, now: Moment) -> Result<Option<Grant<S::Hold>>> {
+        for ours in &mut self.members {
+            ours.barred |= matches!(ours.key.standing(now), Standing::Retired { .. });
+        }
+        for index in self.candidates(item, now) {
+            if let Some((epoch, hold)) = self.store.try_lease(index, now)? {
+                self.members[index].leases += 1;
+                self.members[index].key = self.store.look(index, now)?;
+                let credential = CredentialIndex(index);
+                return Ok(Some(Grant {
+                    item,
+                    credential,
+                    epoch,
+                    hold,
+                }));
+            }
+            // Somebody else was faster, or knows more.
+            self.members[index].key = self.store.look(index, now)?;
+            let again = now.plus(self.spread_around(ASK_AGAIN));
+            self.ask_again = Some(self.ask_again.map_or(again, |known| known.min(again)));
+        }
+        Ok(None)
+    }
+
+    /// The keys that may be handed out, best first: the least leased, then the one idle longest. One that has just
+    /// failed the item comes last.
+    fn candidates(&self, item: ItemIndex, now: Moment) -> Vec<usize> {
+        let avoided = self.avoided.get(&item);
+        let is_free = |ours: &Ours| {
+            !ours.barred
+                && ours.leases < ours.key.slots(ours.member.slots, now)
+                && !self.is_being_probed(&ours.member.group, now)
+        };
+        let members = self.members.iter().enumerate();
+        let mut free: Vec<usize> = members
+            .filter(|(_, ours)| is_free(ours))
+            .map(|(index, _)| index)
+            .collect();
+        free.sort_by_key(|&index| {
+            let ours = &self.members[index];
+            let is_avoided = avoided == Some(&index);
+            (is_avoided, ours.leases, ours.key.preference(now), index)
+        });
+        free
+    }
+
+    /// A key of the group serves its first item after a wait; the others wait for what it says.
+    fn is_being_probed(&self, group: &str, now: Moment) -> bool {
+        self.members.iter().any(|ours| {
+            ours.member.group == group
+                && ours.leases > 0
+                && ours.key.standing(now) == Standing::Probation
+        })
+    }
+
+    /// Takes note of what the attempt of `item` on this lease has to say.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot keep it; it is known to this run all the same.
+    pub fn hear(
+        &mut self,
+        item: ItemIndex,
+        credential: CredentialIndex,
+        epoch: Epoch,
+        said: Said,
+        now: Moment,
+    ) -> Result<()> {
+        let index = credential.0;
+        match said {
+            Said::Served => {
+                self.width.serve(self.leases());
+                self.avoided.remove(&item);
+                self.convict_suspect(item, index, now)?;
+                self.report(index, epoch, Report::Served, now)
+            }
+            Said::Limited {
+                class,
+                hint,
+                trust,
+                key_only,
+            } => {
+                self.avoided.insert(item, index);
+                // Whoever is limited was let in before.
+                self.convict_suspect(item, index, now)?;
+                let report = Report::Limited { class, hint, trust };
+                self.report(index, epoch, report, now)?;
+                if !key_only && trust == Trust::Child {
+                    self.report_to_others_of_the_group(index, report, now)?;
+                }
+                Ok(())
+            }
+            Said::Rejected { trust } => {
+                self.avoided.insert(item, index);
+                if trust == Trust::Text {
+                    self.suspected.insert(item, index);
+                }
+                self.report(index, epoch, Report::Rejected { trust }, now)
+            }
+            Said::Overloaded { hint } => {
+                self.width.complain(hint, now);
+                Ok(())
+            }
+        }
+    }
+
+    /// The item got past authentication with another key, so it was not the item's fault.
+    fn convict_suspect(&mut self, item: ItemIndex, index: usize, now: Moment) -> Result<()> {
+        match self.suspected.remove(&item) {
+            Some(suspect) if suspect != index => {
+                let report = Report::Rejected {
+                    trust: Trust::Child,
+                };
+                self.report(suspect, Epoch::NONE, report, now)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn report_to_others_of_the_group(
+        &mut self,
+        index: usize,
+        report: Report,
+        now: Moment,
+    ) -> Result<()> {
+        let group = self.members[index].member.group.clone();
+        for other in 0..self.members.len() {
+            let ours = &self.members[other];
+            let rests = ours.key.slots(1, now) == 0;
+            if other != index && ours.member.group == group && !rests {
+                self.report(other, Epoch::NONE, report, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, index: usize, epoch: Epoch, report: Report, now: Moment) -> Result<()> {
+        let context = Context {
+            only_key: self.members.len() == 1,
+            random: self.spread.next(),
+        };
+        let ours = &mut self.members[index];
+        let kept = match self.store.report(index, epoch, report, now, context) {
+            Ok(key) => {
+                ours.key = key;
+                Ok(())
+            }
+            Err(error) => {
+                // What cannot be kept for others is still true for us.
+                ours.key.report(epoch, report, now, context);
+                Err(error)
+            }
+        };
+        ours.barred |= matches!(ours.key.standing(now), Standing::Retired { .. });
+        kept
+    }
+
+    /// Takes a lease back.
+    ///
+    /// # Errors
+    ///
+    /// When the store could not note it; the slot is free all the same.
+    pub fn release(
+        &mut self,
+        credential: CredentialIndex,
+        hold: S::Hold,
+        now: Moment,
+    ) -> Result<()> {
+        let ours = &mut self.members[credential.0];
+        debug_assert!(ours.leases > 0, "a credential was given back twice");
+        ours.leases = ours.leases.saturating_sub(1);
+        self.store.release(credential.0, hold, now)?;
+        ours.key = self.store.look(credential.0, now)?;
+        Ok(())
+    }
+
+    /// When [`Pool::grant`] may have something to grant again without anybody's doing; `None` if nobody waits.
+    #[must_use]
+    pub fn wake_at(&self, now: Moment) -> Option<Moment> {
+        self.waiting.front()?;
+        if self.leases() >= self.width.limit() {
+            return None;
+        }
+        let returns = self.usable().filter_map(|ours| ours.key.returns_at(now));
+        let soonest = returns.filter(|&at| at > now).chain(self.ask_again).min();
+        let free = self.usable().any(|ours| {
+            ours.leases < ours.key.slots(ours.member.slots, now)
+                && !self.is_being_probed(&ours.member.group, now)
+        });
+        let wanted = if free && self.ask_again.is_none() {
+            Some(now)
+        } else {
+            soonest
+        };
+        let held_up = self.width.paused_until(now).max(Some(self.next_start));
+        wanted.max(held_up.filter(|_| wanted.is_some()))
+    }
+
+    /// Whether somebody who waits may hope.
+    #[must_use]
+    pub fn prospect(&self, now: Moment) -> Prospect {
+        let returns = self.usable().filter_map(|ours| ours.key.returns_at(now));
+        match returns.min() {
+            Some(at) if at <= now => Prospect::Soon,
+            Some(at) => Prospect::NotBefore(at),
+            None => Prospect::Never,
+        }
+    }
+
+    /// What to expect, when whoever waits longest would wait in vain for `patience`.
+    #[must_use]
+    pub fn is_hopeless(&self, patience: Duration, now: Moment) -> Option<Prospect> {
+        let first = self.waiting.front()?;
+        let prospect = self.prospect(now);
+        let in_vain = match prospect {
+            Prospect::Soon => false,
+            Prospect::NotBefore(at) => at > first.since.plus(patience),
+            Prospect::Never => true,
+        };
+        in_vain.then_some(prospect)
+    }
+
+    fn usable(&self) -> impl Iterator<Item = &Ours> {
+        self.members.iter().filter(|ours| !ours.barred)
+    }
+
+    fn leases(&self) -> usize {
+        self.members.iter().map(|ours| ours.leases).sum()
+    }
+
+    /// `time`, give or take half of it.
+    fn spread_around(&mut self, time: Duration) -> Duration {
+        let thousandth = u32::try_from(self.spread.next() % 1001).unwrap_or(0);
+        time / 2 + time * thousandth / 1000
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn at(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    fn grant(item: usize, credential: usize) -> Grant {
-        Grant {
-            item: ItemIndex(item),
-            credential: CredentialIndex(credential),
-        }
-    }
-
-    #[test]
-    fn two_keys_serve_items_in_the_order_of_their_coming() {
-        let mut pool = Pool::new(2, 1);
-        assert_eq!(pool.request(ItemIndex(0), at(0)), [grant(0, 0)]);
-        assert_eq!(pool.request(ItemIndex(1), at(0)), [grant(1, 1)]);
-        assert_eq!(pool.request(ItemIndex(2), at(0)), []);
-        assert_eq!(pool.request(ItemIndex(3), at(0)), []);
-        assert_eq!(pool.release(CredentialIndex(1), at(5)), [grant(2, 1)]);
-        assert_eq!(pool.release(CredentialIndex(0), at(6)), [grant(3, 0)]);
-    }
-
-    #[test]
-    fn the_key_that_has_been_idle_longest_is_next() {
-        let mut pool = Pool::new(3, 1);
-        for item in 0..3 {
-            pool.request(ItemIndex(item), at(0));
-        }
-        pool.release(CredentialIndex(2), at(10));
-        pool.release(CredentialIndex(0), at(20));
-        assert_eq!(pool.request(ItemIndex(3), at(30)), [grant(3, 2)]);
-        assert_eq!(pool.request(ItemIndex(4), at(30)), [grant(4, 0)]);
-    }
-
-    #[test]
-    fn a_key_with_more_slots_is_shared_only_when_none_is_free() {
-        let mut pool = Pool::new(2, 2);
-        assert_eq!(pool.slots(), 4);
-        let granted: Vec<Grant> = (0..5)
-            .flat_map(|item| pool.request(ItemIndex(item), at(0)))
-            .collect();
-        assert_eq!(
-            granted,
-            [grant(0, 0), grant(1, 1), grant(2, 0), grant(3, 1)]
-        );
-    }
-
-    #[test]
-    fn an_item_that_withdrew_is_passed_over() {
-        let mut pool = Pool::new(1, 1);
-        for item in 0..3 {
-            pool.request(ItemIndex(item), at(0));
-        }
-        pool.withdraw(ItemIndex(1));
-        assert_eq!(pool.release(CredentialIndex(0), at(1)), [grant(2, 0)]);
-    }
-
-    proptest! {
-        #[test]
-        fn no_key_is_ever_held_more_often_than_it_has_slots_and_nobody_is_forgotten(
-            keys in 1_usize..5,
-            slots in 1_usize..4,
-            course in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 0..200),
-        ) {
-            let mut pool = Pool::new(keys, slots);
-            let (mut held, mut asked) = (Vec::new(), 0);
-            let mut served: Vec<ItemIndex> = Vec::new();
-            for (second, (asks, index)) in (0..).zip(course) {
-                let granted = if asks || held.is_empty() {
-                    asked += 1;
-                    pool.request(ItemIndex(asked - 1), at(second))
-                } else {
-                    let credential = held.swap_remove(index.index(held.len()));
-                    pool.release(credential, at(second))
-                };
-                served.extend(granted.iter().map(|grant| grant.item));
-                held.extend(granted.iter().map(|grant| grant.credential));
-                for key in 0..keys {
-                    prop_assert!(held.iter().filter(|held| held.0 == key).count() <= slots);
-                }
-                // Whoever waits, waits only because every slot is taken.
-                prop_assert!(served.len() == asked || held.len() == keys * slots);
-            }
-            prop_assert!(served.iter().enumerate().all(|(place, item)| item.0 == place), "FIFO");
-        }
-    }
-}
+mod tests;

@@ -8,13 +8,42 @@ use zeroize::Zeroizing;
 pub struct Secret {
     label: String,
     value: Zeroizing<String>,
+    group: Option<String>,
+    slots: Option<usize>,
 }
 
 impl Secret {
     /// A key called `label` in everything that we print or write.
     #[must_use]
     pub fn new(label: String, value: Zeroizing<String>) -> Self {
-        Self { label, value }
+        Self {
+            label,
+            value,
+            group: None,
+            slots: None,
+        }
+    }
+
+    /// The same key, of this group and with this many slots, where its source says so.
+    #[must_use]
+    pub fn with(self, group: Option<String>, slots: Option<usize>) -> Self {
+        Self {
+            group,
+            slots,
+            ..self
+        }
+    }
+
+    /// The group whose keys share a budget with it: its own, if its source does not say.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        self.group.as_deref().unwrap_or(&self.label)
+    }
+
+    /// How many items may hold it at once, if its source says so.
+    #[must_use]
+    pub const fn slots(&self) -> Option<usize> {
+        self.slots
     }
 
     /// What the key is called.

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt as _;
 
 /// The log of one attempt, complete up to the first write that failed.
 #[derive(Debug)]
@@ -33,6 +34,21 @@ impl LogFile {
             // A mark is a courtesy to the reader: `truncated` tells the summary in any case.
             let _ = mark_as_cut(&mut self.file, &error);
             self.truncated = Some(error.to_string());
+        }
+    }
+
+    /// The last `bytes_max` bytes of it, as far as they can be read back.
+    #[must_use]
+    pub fn end(&self, bytes_max: usize) -> Vec<u8> {
+        let length = self.file.metadata().map_or(0, |metadata| metadata.len());
+        let most = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+        let mut end = vec![0; usize::try_from(length.min(most)).unwrap_or(0)];
+        match self
+            .file
+            .read_exact_at(&mut end, length.saturating_sub(most))
+        {
+            Ok(()) => end,
+            Err(_) => Vec::new(),
         }
     }
 

@@ -64,6 +64,8 @@ fn cause_words(cause: Cause) -> &'static str {
         Cause::Failures => "enough items have failed",
         Cause::Deadline => "the time of --stop-after has come",
         Cause::NoRoom => "the system has had no room for a process for 5 minutes",
+        Cause::NoCredential => "no credential comes back in time",
+        Cause::CredentialsRejected => "every credential was rejected",
         Cause::GuardLost => "the guard process was killed",
         Cause::SpaceRanOut => "the disk is full",
         Cause::JournalLost => "the journal cannot be written, and what ends now is not recorded",

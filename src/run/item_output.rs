@@ -70,6 +70,12 @@ impl ItemOutput {
         }
     }
 
+    /// The end of what went into the log.
+    pub(super) fn log_end(&self, bytes_max: usize) -> Vec<u8> {
+        let log = self.log.as_ref();
+        log.map_or_else(Vec::new, |log| log.end(bytes_max))
+    }
+
     /// What is left of it.
     #[must_use]
     pub(super) fn into_report(self) -> OutputReport {

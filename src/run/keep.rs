@@ -86,10 +86,10 @@ pub(super) fn note(
 }
 
 /// Takes note of an item that got no credential in time.
-pub(super) fn note_deferred(item: &mut RunItem) {
+pub(super) fn note_deferred(item: &mut RunItem, why: Option<String>) {
     item.state = ItemState::Ended;
     item.outcome = Some(Outcome::Deferred);
-    item.reason = Some("no credential came free in time".to_owned());
+    item.reason = why.or_else(|| Some("no credential came free in time".to_owned()));
 }
 
 /// Takes note of an attempt that the journal could not take.

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::Message;
 use super::item_output::{ItemOutput, OutputReport, Side, Untouched};
+use super::judge::Judge;
 use super::outlook::{Filled, fill};
 use crate::child::attempt::{Attempt, Ended, STACK_BYTES};
 use crate::child::control::Control;
@@ -21,7 +22,9 @@ use crate::child::process::Attachment;
 use crate::config::builtin::Builtin;
 use crate::config::options::Format;
 use crate::config::resolve::{Invocation, Mode, Verbosity};
+use crate::credential::evidence::{TAIL_BYTES_MAX, Verdict};
 use crate::credential::secret::Secret;
+use crate::credential::store::Hold;
 use crate::error::{Error, Result};
 use crate::escape::clipped;
 use crate::items::item::Item;
@@ -64,6 +67,7 @@ pub(super) struct Launcher {
     masker: Arc<Masker>,
     terminal: TerminalHandle,
     messages: UnboundedSender<Message>,
+    judge: Arc<Judge>,
 }
 
 /// The parts of a launcher that others have prepared.
@@ -82,6 +86,8 @@ pub(super) struct Parts {
     pub(super) terminal: TerminalHandle,
     /// Where the end of an attempt is told.
     pub(super) messages: UnboundedSender<Message>,
+    /// What the end of an attempt says.
+    pub(super) judge: Judge,
 }
 
 /// One attempt to be started.
@@ -96,6 +102,8 @@ pub(super) struct Order<'a> {
     pub(super) slot: u32,
     /// The key that it may use.
     pub(super) secret: Option<&'a Secret>,
+    /// What it inherits of the key's lease.
+    pub(super) hold: Hold,
 }
 
 /// Finds the per-item program, before anything starts.
@@ -166,6 +174,7 @@ impl Launcher {
             masker,
             terminal,
             messages,
+            judge,
         } = parts;
         let program = CString::new(program.into_os_string().into_vec())
             .map_err(|_| Error::usage("the path of the command holds a NUL byte"))?;
@@ -188,6 +197,7 @@ impl Launcher {
             masker,
             terminal,
             messages,
+            judge: Arc::new(judge),
         })
     }
 
@@ -255,7 +265,12 @@ impl Launcher {
             } else {
                 Attachment::Shared
             },
-            inherited: parallel.then(|| Arc::clone(&self.inherited)),
+            inherited: if parallel {
+                let lock = Arc::clone(&self.inherited);
+                std::iter::once(lock).chain(order.hold.clone()).collect()
+            } else {
+                Vec::new()
+            },
             kin: parallel.then(|| {
                 let marker = Marker::new(self.run.id().as_str(), order.item.id.as_str());
                 (marker, Arc::clone(&self.orphans))
@@ -306,10 +321,12 @@ impl Launcher {
     ) {
         let index = order.index;
         let messages = self.messages.clone();
+        let judge = Arc::clone(&self.judge);
         let body: Box<dyn FnOnce() + Send> = match invocation.mode {
             Mode::Sequential => Box::new(move || {
                 let ended = attempt.run(&control, &mut Untouched);
-                send(&messages, index, ended, OutputReport::default());
+                let verdict = judge.judge(&ended.ending, Vec::new);
+                send(&messages, index, ended, OutputReport::default(), verdict);
             }),
             Mode::Parallel(_) => {
                 let sides = self.sides(order, invocation);
@@ -321,7 +338,9 @@ impl Launcher {
                     let waker = Arc::clone(control.wake());
                     let mut output = ItemOutput::new(sides, log, terminal, waker);
                     let ended = attempt.run(&control, &mut output);
-                    send(&messages, index, ended, output.into_report());
+                    let log = || output.log_end(TAIL_BYTES_MAX);
+                    let verdict = judge.judge(&ended.ending, log);
+                    send(&messages, index, ended, output.into_report(), verdict);
                 })
             }
         };
@@ -358,11 +377,19 @@ impl Launcher {
             ending,
             left: Vec::new(),
         };
-        send(&self.messages, index, ended, OutputReport::default());
+        let verdict = self.judge.judge(&ended.ending, Vec::new);
+        let report = OutputReport::default();
+        send(&self.messages, index, ended, report, verdict);
     }
 }
 
-fn send(messages: &UnboundedSender<Message>, item: ItemIndex, ended: Ended, report: OutputReport) {
+fn send(
+    messages: &UnboundedSender<Message>,
+    item: ItemIndex,
+    ended: Ended,
+    report: OutputReport,
+    verdict: Verdict,
+) {
     let Ended { ending, left } = ended;
     // The loop is gone only when the whole process is going.
     let _nobody = messages.send(Message::Ended {
@@ -370,6 +397,7 @@ fn send(messages: &UnboundedSender<Message>, item: ItemIndex, ended: Ended, repo
         ending,
         report,
         left,
+        verdict: Box::new(verdict),
     });
 }
 

@@ -240,6 +240,34 @@ impl Voice {
         ));
     }
 
+    /// An attempt met a limit, and the item goes back to the queue, or waits for `wait` first.
+    pub(super) fn requeued(&self, result: &ItemResult, why: &str, wait: Option<Duration>) {
+        let key = result.credential.as_ref();
+        let key = key.map_or_else(String::new, |key| format!(" with {key}"));
+        let word = self.paint.warn("deferred");
+        let next = wait.map_or_else(
+            || "back in the queue".to_owned(),
+            |wait| format!("tried again in {}", elapsed(wait)),
+        );
+        self.say(&format!(
+            "{} {word} after {}{key}: {why}; {next}",
+            result.id,
+            elapsed(result.duration)
+        ));
+    }
+
+    /// Nobody who waits gets a key in time.
+    pub(super) fn no_key(&self, back_in: Option<Duration>) {
+        let text = match back_in {
+            Some(time) => format!(
+                "the first key comes back in {}; start again then",
+                elapsed(time)
+            ),
+            None => "look at the keys: each was rejected, or is disabled".to_owned(),
+        };
+        self.warning(&text);
+    }
+
     pub(super) fn stage(&self, view: &StageView<'_>) {
         // In sequential mode the child has the word until it ends.
         if self.mode == Mode::Sequential {

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 
 use super::chronicle::Chronicle;
 use super::item_output::OutputReport;
+use super::judge::{Judge, blame, fault};
+use super::keys::Keys;
 use super::launch::{self, Launcher, Order, inheritable, millis};
 use super::signals::Received;
 use super::suspension::{Permit, Suspending};
@@ -20,7 +22,6 @@ use super::{Exit, Message, Visit, keep};
 use crate::child::control::Control;
 use crate::child::kin::{Rest, UNKILLABLE};
 use crate::config::resolve::{Mode, Verbosity};
-use crate::credential::pool::{Grant, Pool};
 use crate::credential::secret::Secret;
 use crate::error::{Error, ExitStatus, Result};
 use crate::escape::escape_text;
@@ -85,7 +86,11 @@ pub(super) struct Session<'a> {
     record: RunRecord,
     chronicle: Chronicle,
     launcher: Launcher,
-    pool: Option<Pool>,
+    keys: Option<Keys>,
+    /// What the last attempt of each item said of its key.
+    blames: BTreeMap<ItemIndex, String>,
+    /// Why the run gave up for want of a key.
+    no_key: Option<NoKey>,
     secrets: Vec<Secret>,
     masker: Arc<Masker>,
     run: Arc<RunDirectory>,
@@ -121,6 +126,14 @@ pub(super) struct Live {
     pub(super) attempt: u32,
     /// The label of its credential.
     pub(super) credential: Option<String>,
+    /// We have ended it.
+    stopped: bool,
+}
+
+/// No key comes back in time.
+struct NoKey {
+    /// How long it takes; `None`: all were rejected.
+    back_in: Option<Duration>,
 }
 
 impl<'a> Session<'a> {
@@ -143,11 +156,6 @@ impl<'a> Session<'a> {
         } = stores;
         let run = Arc::new(state.new_run(started)?);
         let invocation = &visit.invocation;
-        let pool = invocation
-            .credentials
-            .as_ref()
-            .filter(|_| !secrets.is_empty())
-            .map(|table| Pool::new(secrets.len(), table.slots));
         let record = keep::beginning(&visit, &plan, &run, &secrets, &masker, started);
         run.write_record(&record)?;
         run.publish_latest()?;
@@ -157,18 +165,8 @@ impl<'a> Session<'a> {
             workflow: record.workflow.clone(),
             items: record.items.len(),
         });
-        let recorded = messages.clone();
-        let journal = JournalThread::start(journal, move |news| {
-            let message = match news {
-                News::Recorded { token, result } => {
-                    let item = ItemIndex(usize::try_from(token).unwrap_or(usize::MAX));
-                    Message::Recorded { item, result }
-                }
-                News::Shortage(shortage) => Message::SpaceRanOut(shortage),
-            };
-            // The loop is gone only when the whole process is going.
-            let _nobody = recorded.send(message);
-        })?;
+        let journal = journal_thread(journal, messages.clone())?;
+        let told = messages.clone();
         let parts = launch::Parts {
             program,
             run: Arc::clone(&run),
@@ -177,8 +175,10 @@ impl<'a> Session<'a> {
             masker: Arc::clone(&masker),
             terminal: visit.terminal.clone(),
             messages,
+            judge: Judge::new(invocation, !secrets.is_empty()),
         };
         let launcher = Launcher::new(parts, invocation, visit.surroundings, &secrets)?;
+        let keys = Keys::start(invocation, &secrets, told)?;
         let refused = refused(&plan, &masker);
         let items: Vec<Item> = plan
             .items
@@ -186,7 +186,7 @@ impl<'a> Session<'a> {
             .filter(|planned| planned.state == PlannedState::Pending)
             .map(|planned| planned.item)
             .collect();
-        let limits = limits(&visit, pool.as_ref())?;
+        let limits = limits(&visit, keys.as_ref().map_or(usize::MAX, Keys::slots))?;
         Ok(Self {
             scheduler: Scheduler::new(items.len(), limits),
             began: Instant::now(),
@@ -202,7 +202,9 @@ impl<'a> Session<'a> {
             record,
             chronicle,
             launcher,
-            pool,
+            keys,
+            blames: BTreeMap::new(),
+            no_key: None,
             secrets,
             masker,
             run,
@@ -302,6 +304,9 @@ impl<'a> Session<'a> {
             Message::GuardLost
             | Message::Recorded { .. }
             | Message::SpaceRanOut(_)
+            | Message::Leased(_)
+            | Message::NoKey { .. }
+            | Message::KeyTrouble(_)
             | Message::EventsLost(_) => None,
         };
         // Without a guard there is nobody who would watch over what is suspended.
@@ -337,6 +342,7 @@ impl<'a> Session<'a> {
                 ending,
                 report,
                 left,
+                verdict,
             } => {
                 self.tell_left(self.items[item.0].id.as_str(), &left);
                 if let Ending::Crowded(why) = &ending {
@@ -349,8 +355,34 @@ impl<'a> Session<'a> {
                 } else {
                     self.note_end(item, &ending, report);
                 }
-                self.step(Event::Exited { item, ending });
+                self.blames.insert(item, blame(&verdict));
+                let keys = self.keys.as_ref();
+                let fault = fault(&verdict, keys.is_some_and(|keys| keys.is_leased(item)));
+                // What we have ended says nothing of its key.
+                let was_stopped = self.live.get(&item).is_some_and(|live| live.stopped);
+                if let Some(keys) = keys.filter(|_| !was_stopped) {
+                    keys.hear(item, &verdict);
+                }
+                self.step(Event::Exited {
+                    item,
+                    ending,
+                    fault,
+                });
             }
+            Message::Leased(grant) => {
+                let (item, credential) = (grant.item, Some(grant.credential));
+                if let Some(keys) = &mut self.keys {
+                    keys.granted(grant);
+                }
+                self.step(Event::Reserved { item, credential });
+            }
+            Message::NoKey { back_in } => {
+                let rejected = back_in.is_none();
+                self.visit.voice.no_key(back_in);
+                self.no_key = Some(NoKey { back_in });
+                self.step(Event::NoCredential { rejected });
+            }
+            Message::KeyTrouble(why) => self.visit.voice.warning(&why),
             Message::Recorded { item, result } => {
                 self.chronicle.recorded(item, result.is_ok());
                 let event = match result {
@@ -384,14 +416,14 @@ impl<'a> Session<'a> {
         match action {
             Action::Reserve { item } => self.reserve(item),
             Action::Withdraw { item } => {
-                if let Some(pool) = &mut self.pool {
-                    pool.withdraw(item);
+                if let Some(keys) = &self.keys {
+                    keys.withdraw(item);
                 }
             }
-            Action::Release { credential } => {
-                let now = self.now();
-                let grants = self.pool.as_mut().map(|pool| pool.release(credential, now));
-                self.grant(grants.unwrap_or_default());
+            Action::Release { item } => {
+                if let Some(keys) = &mut self.keys {
+                    keys.release(item);
+                }
             }
             Action::Spawn {
                 item,
@@ -402,8 +434,11 @@ impl<'a> Session<'a> {
                 self.spawn(item, attempt, slot.0, credential);
             }
             Action::Signal { item, signal } => {
-                if let Some(control) = self.live.get(&item).and_then(|live| live.control.as_ref()) {
-                    control.signal(signal);
+                if let Some(live) = self.live.get_mut(&item) {
+                    live.stopped = true;
+                    if let Some(control) = &live.control {
+                        control.signal(signal);
+                    }
                 }
             }
             Action::Listen { item } => self.listen(item),
@@ -423,28 +458,13 @@ impl<'a> Session<'a> {
     }
 
     fn reserve(&mut self, item: ItemIndex) {
-        let now = self.now();
-        match &mut self.pool {
+        match &self.keys {
             None => self.due.push_back(Event::Reserved {
                 item,
                 credential: None,
             }),
-            Some(pool) => {
-                let grants = pool.request(item, now);
-                self.grant(grants);
-            }
+            Some(keys) => keys.request(item),
         }
-    }
-
-    fn grant(&mut self, grants: Vec<Grant>) {
-        self.due.extend(
-            grants
-                .into_iter()
-                .map(|Grant { item, credential }| Event::Reserved {
-                    item,
-                    credential: Some(credential),
-                }),
-        );
     }
 
     fn spawn(
@@ -462,6 +482,7 @@ impl<'a> Session<'a> {
             attempt,
             slot,
             secret,
+            hold: self.keys.as_ref().and_then(|keys| keys.hold(index)),
         };
         if self.visit.invocation.verbosity == Verbosity::Verbose {
             let command = self.launcher.command_line(&order, &self.visit.invocation);
@@ -474,6 +495,7 @@ impl<'a> Session<'a> {
             started: Timestamp::now(),
             attempt,
             credential: secret.map(|secret| secret.label().to_owned()),
+            stopped: false,
         };
         self.note_step(index, &live, Step::Started);
         live.control = self.launcher.launch(&order, &self.visit.invocation);
@@ -606,7 +628,8 @@ impl<'a> Session<'a> {
                 let result = known
                     .unwrap_or_else(|| unstarted(&self.items[item.0], &self.masker, outcome, None));
                 if result.outcome == Outcome::Deferred {
-                    keep::note_deferred(&mut self.record.items[item.0]);
+                    let why = self.blames.remove(&item).filter(|why| !why.is_empty());
+                    keep::note_deferred(&mut self.record.items[item.0], why);
                     let item = result.id.clone();
                     self.chronicle.tell(RunEvent::ItemDeferred { item });
                 }
@@ -624,8 +647,20 @@ impl<'a> Session<'a> {
                     wait_ms: millis(wait),
                 });
                 if let Some(result) = self.ended.remove(&item) {
-                    let of = self.visit.invocation.retry.retries_max + 1;
-                    self.visit.voice.retrying(&result, attempt, of, wait);
+                    if result.outcome == Outcome::Deferred {
+                        let why = self.blames.remove(&item).unwrap_or_default();
+                        self.visit.voice.requeued(&result, &why, Some(wait));
+                    } else {
+                        let of = self.visit.invocation.retry.retries_max + 1;
+                        self.visit.voice.retrying(&result, attempt, of, wait);
+                    }
+                    self.last_results.insert(item, result);
+                }
+            }
+            Notice::Requeued { item } => {
+                if let Some(result) = self.ended.remove(&item) {
+                    let why = self.blames.remove(&item).unwrap_or_default();
+                    self.visit.voice.requeued(&result, &why, None);
                     self.last_results.insert(item, result);
                 }
             }
@@ -717,6 +752,9 @@ impl<'a> Session<'a> {
     /// Closes everything, tells how it went, and says how the program ends.
     pub(super) fn end(mut self, messages: &mut UnboundedReceiver<Message>) -> Result<Exit> {
         let all_ended = self.end_the_rest();
+        if let Some(keys) = self.keys.take() {
+            keys.finish();
+        }
         let poisoned = self
             .journal
             .take()
@@ -769,6 +807,9 @@ impl<'a> Session<'a> {
             | Message::Suspended(_)
             | Message::GuardLost
             | Message::SpaceRanOut(_)
+            | Message::Leased(_)
+            | Message::NoKey { .. }
+            | Message::KeyTrouble(_)
             | Message::Recorded { .. } => None,
         });
         for reason in untold.into_iter().chain(lost) {
@@ -803,6 +844,8 @@ impl<'a> Session<'a> {
             .any(|result| result.outcome.is_failure())
         {
             ExitStatus::Failed
+        } else if matches!(self.no_key, Some(NoKey { back_in: None })) {
+            ExitStatus::Rejected
         } else if any(Outcome::Deferred) || self.scheduler.gave_up_on_work() {
             ExitStatus::WorkLeft
         } else {
@@ -824,13 +867,26 @@ fn record_of(item: &Item, live: &Live, step: Step, run: &RunId, log: Option<Stri
     }
 }
 
-fn limits(visit: &Visit<'_>, pool: Option<&Pool>) -> Result<Limits> {
+fn journal_thread(journal: Journal, messages: UnboundedSender<Message>) -> Result<JournalThread> {
+    JournalThread::start(journal, move |news| {
+        let message = match news {
+            News::Recorded { token, result } => {
+                let item = ItemIndex(usize::try_from(token).unwrap_or(usize::MAX));
+                Message::Recorded { item, result }
+            }
+            News::Shortage(shortage) => Message::SpaceRanOut(shortage),
+        };
+        // The loop is gone only when the whole process is going.
+        let _nobody = messages.send(message);
+    })
+}
+
+fn limits(visit: &Visit<'_>, slots: usize) -> Result<Limits> {
     let invocation = &visit.invocation;
     let (width, discipline) = match invocation.mode {
         Mode::Sequential => (1, Discipline::Shared),
         Mode::Parallel(width) => (width, Discipline::Isolated),
     };
-    let slots = pool.map_or(usize::MAX, Pool::slots);
     if slots < width {
         visit.voice.warning(&format!(
             "--parallel {width} has only {slots} credential slots: no more items run at once; more keys, or \

@@ -29,6 +29,17 @@ pub enum Ending {
     Crowded(String),
 }
 
+/// Whose fault it is that an attempt did not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The item's, as far as anybody can tell.
+    Item,
+    /// Its credential's: that was limited, or rejected. The item is none the worse and goes back to the queue.
+    Credential,
+    /// The provider's, who is overloaded; the same goes for the item.
+    Provider,
+}
+
 /// What became of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -84,6 +95,13 @@ pub enum Event {
         item: ItemIndex,
         /// How it ended.
         ending: Ending,
+        /// Whose fault it is, if it failed.
+        fault: Fault,
+    },
+    /// No credential can be had before whoever waits for one would give up.
+    NoCredential {
+        /// All of them were rejected.
+        rejected: bool,
     },
     /// The answer to [`Action::Listen`]: the item's process has printed nothing since then.
     Silent {
@@ -125,10 +143,10 @@ pub enum Action {
         /// Whose reservation.
         item: ItemIndex,
     },
-    /// Give this credential back to the pool.
+    /// Give the credential that was leased to this item back to the pool.
     Release {
-        /// Which one.
-        credential: CredentialIndex,
+        /// Whose lease.
+        item: ItemIndex,
     },
     /// Start the item's command and answer with [`Event::Exited`] when all of it has ended.
     Spawn {
@@ -184,6 +202,11 @@ pub enum Notice {
         attempt: u32,
         /// How long it waits for it.
         wait: Duration,
+    },
+    /// An attempt met a limit; the item goes back to the queue, and nothing of its retries is used up.
+    Requeued {
+        /// Whose attempt.
+        item: ItemIndex,
     },
     /// The run is being stopped, one stage further than before.
     StageRaised {

@@ -20,6 +20,15 @@ pub const RETRY_LATER_AFTER: Duration = Duration::from_mins(5);
 /// back together.
 pub const JITTER_PERCENT_MAX: u64 = 50;
 
+/// An item that was limited, and has no credential that could rest, waits this long, and twice as long each time.
+const REQUEUE_AFTER: Duration = Duration::from_secs(20);
+
+/// An item that goes back to the queue this often, for no fault of its own, is deferred …
+pub const REQUEUES_MAX: u32 = 20;
+
+/// … and one that does so for this long.
+pub const REQUEUE_TIME_MAX: Duration = Duration::from_hours(6);
+
 /// What an exit code says beyond "failed".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Meaning {
@@ -97,14 +106,15 @@ pub struct RetryRule {
 }
 
 impl RetryRule {
-    /// How long to wait before the next attempt after `attempt` (from 1) ended like this; `None` when there is to be
-    /// none. `random` spreads the waits.
+    /// How long to wait before the next attempt after the `failure`th one (from 1) ended like this; `None` when there is
+    /// to be none. `random` spreads the waits.
     #[must_use]
-    pub fn wait(&self, attempt: u32, ending: &Ending, random: u64) -> Option<Duration> {
-        if attempt > self.retries_max || self.is_hopeless(ending) {
+    pub fn wait(&self, failure: u32, ending: &Ending, random: u64) -> Option<Duration> {
+        if failure > self.retries_max || self.is_hopeless(ending) {
             return None;
         }
-        let grown = RETRY_AFTER.saturating_mul(RETRY_FACTOR.saturating_pow(attempt - 1));
+        let grown =
+            RETRY_AFTER.saturating_mul(RETRY_FACTOR.saturating_pow(failure.saturating_sub(1)));
         let later =
             matches!(ending, Ending::Exited(code) if self.exit_codes.retry_later.contains(code));
         let least = if later {
@@ -112,9 +122,7 @@ impl RetryRule {
         } else {
             Duration::ZERO
         };
-        let wait = grown.min(RETRY_AFTER_MAX).max(least);
-        let percent = u32::try_from(random % (JITTER_PERCENT_MAX + 1)).unwrap_or(0);
-        Some(wait + wait * percent / 100)
+        Some(spread(grown.min(RETRY_AFTER_MAX).max(least), random))
     }
 
     /// The command itself cannot run (126, 127 of POSIX shells, or nothing was started), or says so.
@@ -127,6 +135,18 @@ impl RetryRule {
             Ending::Unstartable(_) => true,
         }
     }
+}
+
+/// How long an item waits after it was limited for the `count`th time (from 1), where there is no pool whose keys rest.
+#[must_use]
+pub fn requeue_wait(count: u32, random: u64) -> Duration {
+    let grown = REQUEUE_AFTER.saturating_mul(2_u32.saturating_pow(count.saturating_sub(1)));
+    spread(grown.min(RETRY_AFTER_MAX), random)
+}
+
+fn spread(wait: Duration, random: u64) -> Duration {
+    let percent = u32::try_from(random % (JITTER_PERCENT_MAX + 1)).unwrap_or(0);
+    wait + wait * percent / 100
 }
 
 /// Numbers that look random enough to spread waits, and are the same for the same seed (`SplitMix64`, Steele, Lea and

@@ -1,10 +1,13 @@
 //! How many processes the system has room for just now: fewer after it has refused one, more again with every one that
-//! ends well.
+//! ends well, and with time.
 
 use std::time::Duration;
 
 /// Nothing is started for this long after the system had no room for another process.
 pub const CROWDED_WAIT: Duration = Duration::from_secs(1);
+
+/// One more is tried after this long without a refusal.
+pub const WIDEN_AFTER: Duration = Duration::from_secs(10);
 
 /// When the system has had no room for a single process for this long, we give up and leave the rest.
 pub const NO_ROOM_TIME_MAX: Duration = Duration::from_mins(5);
@@ -14,6 +17,8 @@ pub const NO_ROOM_TIME_MAX: Duration = Duration::from_mins(5);
 pub struct Room {
     width: usize,
     width_max: usize,
+    /// When one more is tried, as long as there are fewer than there could be.
+    widen_at: Option<Duration>,
     /// Nothing is started before this.
     crowded_until: Option<Duration>,
     /// Since when there is no room even for one process.
@@ -28,6 +33,7 @@ impl Room {
         Self {
             width,
             width_max: width,
+            widen_at: None,
             crowded_until: None,
             none_since: None,
             is_told: false,
@@ -47,6 +53,7 @@ impl Room {
             0 => self.none_since.or(Some(now)),
             _ => None,
         };
+        self.widen_at = Some(now.saturating_add(WIDEN_AFTER));
         let width = running.max(1);
         let is_new = width != self.width || !self.is_told;
         (self.width, self.is_told) = (width, true);
@@ -59,16 +66,21 @@ impl Room {
         (self.is_told, self.none_since) = (false, None);
     }
 
-    /// Whether nothing is started for the moment.
+    /// Whether nothing is started for the moment. Asking it widens the room when it is time.
     pub fn is_crowded(&mut self, now: Duration) -> bool {
+        if self.widen_at.is_some_and(|at| now >= at) {
+            self.width = self.width_max.min(self.width + 1);
+            let more = self.width < self.width_max;
+            self.widen_at = more.then(|| now.saturating_add(WIDEN_AFTER));
+        }
         self.crowded_until = self.crowded_until.filter(|&until| now < until);
         self.crowded_until.is_some()
     }
 
-    /// Until when nothing is started.
+    /// When more may be started than now.
     #[must_use]
-    pub const fn crowded_until(&self) -> Option<Duration> {
-        self.crowded_until
+    pub fn look_at(&self) -> Option<Duration> {
+        self.crowded_until.or(self.widen_at)
     }
 
     /// Whether it is hopeless.
@@ -93,14 +105,24 @@ mod tests {
         assert_eq!(room.refused(2, s(0)), Some(2));
         assert_eq!(room.refused(2, s(1)), None, "told before");
         assert!(room.is_crowded(s(1)));
-        assert_eq!(room.crowded_until(), Some(s(2)));
+        assert_eq!(room.look_at(), Some(s(2)));
         assert!(!room.is_crowded(s(2)));
-        assert_eq!(room.crowded_until(), None);
+        assert_eq!(room.look_at(), Some(s(11)));
         for width in [3, 4, 4] {
             room.recover();
             assert_eq!(room.width(), width);
         }
         assert_eq!(room.refused(4, s(9)), Some(4), "told again");
+    }
+
+    #[test]
+    fn it_grows_with_time_alone() {
+        let mut room = Room::new(4);
+        room.refused(2, s(0));
+        assert!(!room.is_crowded(s(10)));
+        assert_eq!(room.width(), 3);
+        assert!(!room.is_crowded(s(20)));
+        assert_eq!((room.width(), room.look_at()), (4, None));
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::event::{
-    Action, CredentialIndex, Ending, Event, ItemIndex, Notice, Outcome, Slot, StopSignal,
+    Action, CredentialIndex, Ending, Event, Fault, ItemIndex, Notice, Outcome, Slot, StopSignal,
 };
-use super::retry::{RetryRule, Spread};
+use super::retry::{REQUEUE_TIME_MAX, REQUEUES_MAX, RetryRule, Spread, requeue_wait};
 use super::room::Room;
 use super::slots::Slots;
 use super::stage::{Cause, Discipline, Press, Raised, Stage, Stages};
@@ -69,6 +69,10 @@ pub struct Scheduler {
     active: BTreeMap<ItemIndex, Active>,
     /// Attempts of items that have been started.
     attempts: BTreeMap<ItemIndex, u32>,
+    /// Attempts that failed by the item's own fault.
+    failures: BTreeMap<ItemIndex, u32>,
+    /// Items that have gone back to the queue for no fault of their own.
+    requeues: BTreeMap<ItemIndex, Requeues>,
     /// Of items that were to have another attempt.
     last_outcomes: BTreeMap<ItemIndex, Outcome>,
     spread: Spread,
@@ -102,14 +106,31 @@ enum Active {
     },
     Recording {
         outcome: Outcome,
-        /// How long the item waits for another attempt, if it has one.
-        retry: Option<Duration>,
+        next: Next,
     },
     /// Between two attempts, of which the first ended like this.
     Waiting {
         until: Duration,
         outcome: Outcome,
     },
+}
+
+/// What follows when an attempt's outcome is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Nothing: it is the item's outcome.
+    End,
+    /// Another attempt, after this time.
+    Retry(Duration),
+    /// Another attempt, as soon as there is a slot.
+    Requeue,
+}
+
+/// How often an item has gone back to the queue, and since when.
+#[derive(Debug, Clone, Copy)]
+struct Requeues {
+    count: u32,
+    since: Duration,
 }
 
 /// What has been done to stop a running item.
@@ -143,6 +164,8 @@ impl Scheduler {
             queue: (0..items).map(ItemIndex).collect(),
             active: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            requeues: BTreeMap::new(),
             last_outcomes: BTreeMap::new(),
             spread: Spread::new(limits.seed),
             tally: Tally::default(),
@@ -163,7 +186,12 @@ impl Scheduler {
         match event {
             Event::Began | Event::Woke => {}
             Event::Reserved { item, credential } => self.on_reserved(item, credential, now),
-            Event::Exited { item, ending } => self.on_exited(item, &ending, now),
+            Event::Exited {
+                item,
+                ending,
+                fault,
+            } => self.on_exited(item, &ending, fault, now),
+            Event::NoCredential { rejected } => self.on_no_credential(rejected, now),
             Event::Silent { item, since } => self.on_silent(item, since, now),
             Event::Recorded { item } => self.on_recorded(item, now),
             Event::RecordLost { item } => self.on_record_lost(item, now),
@@ -195,7 +223,7 @@ impl Scheduler {
         let deadline = Some(self.limits.stop_after).filter(|_| !self.is_stopping());
         let room = self
             .room
-            .crowded_until()
+            .look_at()
             .filter(|_| !self.is_stopping() && !self.queue.is_empty());
         let due = |active: &Active| match active {
             Active::Reserving { since, .. } => {
@@ -267,7 +295,7 @@ impl Scheduler {
         let Some(Active::Reserving { slot, .. }) = self.active.get(&item) else {
             // Withdrawn while the grant was on its way.
             self.actions
-                .extend(credential.map(|credential| Action::Release { credential }));
+                .extend(credential.map(|_| Action::Release { item }));
             return;
         };
         let slot = *slot;
@@ -291,7 +319,7 @@ impl Scheduler {
         });
     }
 
-    fn on_exited(&mut self, item: ItemIndex, ending: &Ending, now: Duration) {
+    fn on_exited(&mut self, item: ItemIndex, ending: &Ending, fault: Fault, now: Duration) {
         if self.limits.discipline == Discipline::Shared
             && *ending == Ending::Killed(SIGINT)
             && !self.is_being_stopped(item)
@@ -312,7 +340,7 @@ impl Scheduler {
         };
         self.slots.put_back(slot);
         self.actions
-            .extend(credential.map(|credential| Action::Release { credential }));
+            .extend(credential.map(|_| Action::Release { item }));
         if matches!(ending, Ending::Crowded(_)) {
             self.make_room(item, now);
             return;
@@ -322,19 +350,63 @@ impl Scheduler {
         if outcome == Outcome::Done {
             self.done_times.add(now.saturating_sub(started_at));
         }
-        let attempt = self.attempts.get(&item).copied().unwrap_or(1);
-        let retry = Some(outcome)
-            .filter(|outcome| outcome.is_failure() && !self.is_stopping())
-            .and_then(|_| {
-                let random = self.spread.next();
-                self.limits.retry.wait(attempt, ending, random)
-            });
+        let (outcome, next) = match (outcome, fault) {
+            (Outcome::Failed, Fault::Credential | Fault::Provider) => (
+                Outcome::Deferred,
+                self.requeue(item, credential.is_some(), now),
+            ),
+            _ => (outcome, self.retry(item, outcome, ending)),
+        };
         self.active
-            .insert(item, Active::Recording { outcome, retry });
+            .insert(item, Active::Recording { outcome, next });
         self.actions.push(Action::Record { item, outcome });
-        if outcome.is_failure() && retry.is_none() {
+        if outcome.is_failure() && next == Next::End {
             self.count_failure(now);
         }
+    }
+
+    fn retry(&mut self, item: ItemIndex, outcome: Outcome, ending: &Ending) -> Next {
+        if !outcome.is_failure() {
+            return Next::End;
+        }
+        let failures = self.failures.entry(item).or_default();
+        *failures += 1;
+        let random = self.spread.next();
+        match self.limits.retry.wait(*failures, ending, random) {
+            Some(wait) if !self.is_stopping() => Next::Retry(wait),
+            Some(_) | None => Next::End,
+        }
+    }
+
+    /// It was not the item's fault, so it comes next; but not for ever. Where no pool makes it wait, it waits by itself.
+    fn requeue(&mut self, item: ItemIndex, has_pool: bool, now: Duration) -> Next {
+        let new = Requeues {
+            count: 0,
+            since: now,
+        };
+        let is_stopping = self.is_stopping();
+        let requeues = self.requeues.entry(item).or_insert(new);
+        requeues.count += 1;
+        let is_endless =
+            requeues.count > REQUEUES_MAX || now >= requeues.since.saturating_add(REQUEUE_TIME_MAX);
+        if is_endless || is_stopping {
+            Next::End
+        } else if has_pool {
+            Next::Requeue
+        } else {
+            let count = requeues.count;
+            Next::Retry(requeue_wait(count, self.spread.next()))
+        }
+    }
+
+    fn on_no_credential(&mut self, rejected: bool, now: Duration) {
+        let cause = if rejected {
+            Cause::CredentialsRejected
+        } else {
+            Cause::NoCredential
+        };
+        self.gave_up |= !self.is_stopping();
+        self.raise(Stage::Draining, cause, now);
     }
 
     /// Nothing was started, so nothing is used up: the item stands in front again, and fewer run at once.
@@ -373,7 +445,15 @@ impl Scheduler {
         match self.active.remove(&item) {
             Some(Active::Recording {
                 outcome,
-                retry: Some(wait),
+                next: Next::Requeue,
+            }) if !self.is_stopping() => {
+                self.last_outcomes.insert(item, outcome);
+                self.queue.push_front(item);
+                self.actions.push(Action::Emit(Notice::Requeued { item }));
+            }
+            Some(Active::Recording {
+                outcome,
+                next: Next::Retry(wait),
             }) if !self.is_stopping() => {
                 let until = now.saturating_add(wait);
                 self.active.insert(item, Active::Waiting { until, outcome });
@@ -631,8 +711,17 @@ impl Scheduler {
         }
     }
 
+    /// As long as something runs, its credential comes back, so the wait counts from its end.
     fn defer_what_waited_too_long(&mut self, now: Duration) {
         let wait = self.limits.credential_wait;
+        if self.running() > 0 {
+            for active in self.active.values_mut() {
+                if let Active::Reserving { since, .. } = active {
+                    *since = now;
+                }
+            }
+            return;
+        }
         let late: Vec<ItemIndex> = self
             .active
             .iter()

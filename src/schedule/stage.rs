@@ -55,6 +55,10 @@ pub enum Cause {
     Deadline,
     /// The system has had no room for a single process for too long.
     NoRoom,
+    /// No credential comes back in time.
+    NoCredential,
+    /// Every credential was rejected.
+    CredentialsRejected,
     /// The guard that watches over us is gone.
     GuardLost,
     /// The disk is full, and the journal lives on its reserve.

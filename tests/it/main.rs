@@ -19,6 +19,7 @@ mod failures;
 mod flow;
 mod hostile;
 mod journal;
+mod keys;
 mod launchers;
 mod logs;
 mod output;

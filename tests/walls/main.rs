@@ -46,6 +46,7 @@ const DATA: &[&str] = &[
 /// The rooms that touch the world. Only the loop joins them.
 const ROOMS: &[&str] = &[
     "child",
+    "credential::coordinator",
     "credential::source",
     "items",
     "output::log_file",

@@ -129,6 +129,17 @@ fn of_two_waits_the_later_one_counts() {
 }
 
 #[test]
+fn items_that_ran_together_and_were_limited_together_count_once() {
+    let mut key = Key::default();
+    let leases = [(); 4].map(|()| key.grant(at(0)));
+    for (second, epoch) in (0..).zip(leases) {
+        let report = limited(Class::Minute, None, Trust::Child);
+        key.report(epoch, report, at(second), ONE_OF_MANY);
+    }
+    assert_eq!(until(key.standing(at(3))), 23);
+}
+
+#[test]
 fn jitter_only_lengthens_and_by_little() {
     for random in [0, 1, 500, 1000, 1001, u64::MAX] {
         let context = Context {

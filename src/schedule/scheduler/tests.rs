@@ -94,6 +94,7 @@ fn exited(item: ItemIndex, code: i32) -> Event {
     Event::Exited {
         item,
         ending: Ending::Exited(code),
+        fault: Fault::Item,
     }
 }
 
@@ -175,7 +176,7 @@ fn a_credential_is_released_when_its_item_ends() {
         )
         .expect(
             exited(A, 0),
-            &[Action::Release { credential }, record(A, Outcome::Done)],
+            &[Action::Release { item: A }, record(A, Outcome::Done)],
         );
 }
 
@@ -199,9 +200,7 @@ fn an_item_that_gets_no_credential_in_time_is_deferred_and_the_next_one_tries() 
                 item: A,
                 credential: Some(CredentialIndex(0)),
             },
-            &[Action::Release {
-                credential: CredentialIndex(0),
-            }],
+            &[Action::Release { item: A }],
         )
         .expect(granted(B), &[spawn(B, 1)]);
 }
@@ -273,6 +272,7 @@ fn a_second_interrupt_takes_running_items_through_the_stop_sequence() {
             Event::Exited {
                 item: A,
                 ending: Ending::Killed(9),
+                fault: Fault::Item,
             },
             &[record(A, Outcome::Interrupted)],
         )
@@ -327,6 +327,7 @@ fn the_nth_failure_drains() {
             Event::Exited {
                 item: B,
                 ending: Ending::Unstartable("gone".to_owned()),
+                fault: Fault::Item,
             },
             &[
                 record(B, Outcome::Failed),
@@ -394,6 +395,7 @@ fn an_attempt_that_takes_too_long_is_stopped_and_counts_as_failed() {
             Event::Exited {
                 item: A,
                 ending: Ending::Killed(9),
+                fault: Fault::Item,
             },
             &[record(A, Outcome::TimedOut)],
         )
@@ -470,6 +472,7 @@ fn an_item_for_which_the_system_has_no_room_waits_and_fewer_run_until_it_recover
     let crowded = Event::Exited {
         item: C,
         ending: Ending::Crowded("EAGAIN".to_owned()),
+        fault: Fault::Item,
     };
     script.expect(
         crowded,
@@ -490,6 +493,7 @@ fn a_system_without_room_for_a_single_process_ends_the_run_and_leaves_the_rest()
     let crowded = || Event::Exited {
         item: A,
         ending: Ending::Crowded("EAGAIN".to_owned()),
+        fault: Fault::Item,
     };
     script
         .expect(
@@ -663,6 +667,7 @@ fn a_sequential_item_that_we_stopped_for_its_time_does_not_stop_the_run() {
             Event::Exited {
                 item: A,
                 ending: Ending::Killed(SIGINT),
+                fault: Fault::Item,
             },
             &[record(A, Outcome::TimedOut)],
         )
@@ -714,6 +719,7 @@ fn a_sequential_child_that_died_of_ctrl_c_stops_the_run_before_the_signal_reache
             Event::Exited {
                 item: A,
                 ending: Ending::Killed(SIGINT),
+                fault: Fault::Item,
             },
             &[
                 raised(Stage::Draining, Cause::Pressed(Press::Interrupt), 1, 1),
@@ -794,6 +800,7 @@ impl World {
                 | Action::Emit(
                     Notice::JournalLost
                     | Notice::Retrying { .. }
+                    | Notice::Requeued { .. }
                     | Notice::Straggles { .. }
                     | Notice::Crowded { .. },
                 ) => {}
@@ -829,7 +836,11 @@ impl World {
                     1 => Ending::Killed(9),
                     _ => Ending::Exited(0),
                 };
-                Event::Exited { item, ending }
+                Event::Exited {
+                    item,
+                    ending,
+                    fault: Fault::Item,
+                }
             }
             2 if !self.recording.is_empty() => {
                 let item = self.recording.remove(nth % self.recording.len());

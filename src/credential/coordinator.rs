@@ -1,0 +1,321 @@
+//! The thread that hands out keys: it owns the pool and its store, whose locks others may hold, so that the loop waits for
+//! neither.
+//!
+//! `run.rs` starts it and tells it what its items want and what they have to say; it answers with [`News`]. While
+//! somebody waits for a key that other runs hold it looks again a few times a second; else it sleeps.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use super::key::{Epoch, Key, Moment};
+use super::pool::{Grant, Pool, Prospect, Said};
+use super::store::Store;
+use crate::error::{Error, Result};
+use crate::schedule::event::{CredentialIndex, ItemIndex};
+
+/// A store that cannot decide is asked again after this long.
+const STORE_AGAIN: Duration = Duration::from_secs(1);
+
+/// What the thread tells.
+#[derive(Debug)]
+pub enum News<H> {
+    /// A key is leased.
+    Granted(Grant<H>),
+    /// Nobody who waits will get a key in time. Said once, until somebody else asks.
+    Hopeless {
+        /// How long it takes until a key comes back; `None`: all were rejected.
+        back_in: Option<Duration>,
+    },
+    /// What a person should know: the store is in trouble. Said once for each trouble.
+    Trouble(String),
+}
+
+#[derive(Debug)]
+enum Wish<H> {
+    Request(ItemIndex),
+    Withdraw(ItemIndex),
+    Hear {
+        item: ItemIndex,
+        credential: CredentialIndex,
+        epoch: Epoch,
+        said: Said,
+    },
+    Release(CredentialIndex, H),
+    Keys(Sender<Vec<Key>>),
+}
+
+/// The way to the thread. Dropped, it ends the thread, which gives nothing back: leases end with whoever holds them.
+#[derive(Debug)]
+pub struct Coordinator<H> {
+    wishes: Sender<Wish<H>>,
+    thread: JoinHandle<()>,
+}
+
+impl<H: Send + 'static> Coordinator<H> {
+    /// Starts the thread. An item waits for up to `patience`; `now` reads the clock of the pool's [`Moment`]s, and
+    /// `tell` is called on the thread and must not block.
+    ///
+    /// # Errors
+    ///
+    /// When there is no thread to be had.
+    pub fn start<S: Store<Hold = H> + Send + 'static>(
+        pool: Pool<S>,
+        patience: Duration,
+        now: impl Fn() -> Moment + Send + 'static,
+        tell: impl Fn(News<H>) + Send + 'static,
+    ) -> Result<Self> {
+        let (wishes, received) = channel();
+        let office = Office {
+            pool,
+            patience,
+            now,
+            tell,
+            trouble: None,
+            again_at: None,
+            is_told: false,
+        };
+        let thread = Builder::new()
+            .name("credentials".to_owned())
+            .spawn(move || office.serve(&received))
+            .map_err(|error| Error::state(format!("cannot start a thread: {error}")))?;
+        Ok(Self { wishes, thread })
+    }
+
+    /// Puts an item in the line. The answer is [`News::Granted`], or [`News::Hopeless`].
+    pub fn request(&self, item: ItemIndex) {
+        self.send(Wish::Request(item));
+    }
+
+    /// Takes an item out of the line. A grant may be on its way.
+    pub fn withdraw(&self, item: ItemIndex) {
+        self.send(Wish::Withdraw(item));
+    }
+
+    /// Takes note of what the attempt of an item on a lease has to say.
+    pub fn hear(&self, item: ItemIndex, credential: CredentialIndex, epoch: Epoch, said: Said) {
+        self.send(Wish::Hear {
+            item,
+            credential,
+            epoch,
+            said,
+        });
+    }
+
+    /// Takes a lease back.
+    pub fn release(&self, credential: CredentialIndex, hold: H) {
+        self.send(Wish::Release(credential, hold));
+    }
+
+    /// What is known of each key. Waits for the thread's answer, so it is for the end of a run; empty when the thread
+    /// is gone.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Key> {
+        let (answer, answered) = channel();
+        self.send(Wish::Keys(answer));
+        answered.recv().unwrap_or_default()
+    }
+
+    /// Waits until everything that was said is noted.
+    pub fn finish(self) {
+        drop(self.wishes);
+        // A panic has aborted all of us by then.
+        let _ended = self.thread.join();
+    }
+
+    fn send(&self, wish: Wish<H>) {
+        // The thread ends only with us.
+        let _gone = self.wishes.send(wish);
+    }
+}
+
+/// What lives on the thread.
+struct Office<S, N, T> {
+    pool: Pool<S>,
+    patience: Duration,
+    now: N,
+    tell: T,
+    /// The last trouble that was told.
+    trouble: Option<String>,
+    /// The store could not decide, and is asked again then.
+    again_at: Option<Moment>,
+    /// It was told that there is no hope.
+    is_told: bool,
+}
+
+impl<S: Store, N: Fn() -> Moment, T: Fn(News<S::Hold>)> Office<S, N, T> {
+    fn serve(mut self, wishes: &Receiver<Wish<S::Hold>>) {
+        loop {
+            let wish = match self.sleep() {
+                None => wishes.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(time) => wishes.recv_timeout(time),
+            };
+            match wish {
+                Ok(wish) => {
+                    self.grant_wish(wish);
+                    // What was said together is judged together.
+                    while let Ok(wish) = wishes.try_recv() {
+                        self.grant_wish(wish);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.hand_out();
+        }
+    }
+
+    /// How long nothing happens by itself.
+    fn sleep(&self) -> Option<Duration> {
+        let now = (self.now)();
+        let wake = self.pool.wake_at(now)?.max(self.again_at.unwrap_or(now));
+        Some(wake.since(now))
+    }
+
+    fn grant_wish(&mut self, wish: Wish<S::Hold>) {
+        let now = (self.now)();
+        let done = match wish {
+            Wish::Request(item) => {
+                self.is_told = false;
+                self.pool.request(item, now);
+                Ok(())
+            }
+            Wish::Withdraw(item) => {
+                self.pool.withdraw(item);
+                Ok(())
+            }
+            Wish::Hear {
+                item,
+                credential,
+                epoch,
+                said,
+            } => self.pool.hear(item, credential, epoch, said, now),
+            Wish::Release(credential, hold) => self.pool.release(credential, hold, now),
+            Wish::Keys(answer) => {
+                // Whoever asked may have stopped waiting.
+                let _nobody = answer.send(self.pool.keys().cloned().collect());
+                Ok(())
+            }
+        };
+        self.tell_trouble(done.err());
+    }
+
+    fn hand_out(&mut self) {
+        let now = (self.now)();
+        if self.again_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.again_at = None;
+        match self.pool.grant(now) {
+            Ok(grants) => {
+                for grant in grants {
+                    (self.tell)(News::Granted(grant));
+                }
+            }
+            Err(error) => {
+                self.again_at = Some(now.plus(STORE_AGAIN));
+                self.tell_trouble(Some(error));
+            }
+        }
+        let hopeless = self.pool.is_hopeless(self.patience, now);
+        if let Some(prospect) = hopeless.filter(|_| !self.is_told) {
+            self.is_told = true;
+            let back_in = match prospect {
+                Prospect::Soon => Some(Duration::ZERO),
+                Prospect::NotBefore(at) => Some(at.since(now)),
+                Prospect::Never => None,
+            };
+            (self.tell)(News::Hopeless { back_in });
+        }
+    }
+
+    fn tell_trouble(&mut self, error: Option<Error>) {
+        let Some(error) = error else { return };
+        let words = error.to_string();
+        if self.trouble.as_ref() != Some(&words) {
+            (self.tell)(News::Trouble(words.clone()));
+            self.trouble = Some(words);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::super::key::{Class, Trust};
+    use super::super::pool::Member;
+    use super::super::store::{Hold, PrivateStore};
+    use super::*;
+
+    const A: ItemIndex = ItemIndex(0);
+    const B: ItemIndex = ItemIndex(1);
+
+    /// A coordinator of one key, with a clock that stands still until it is moved.
+    fn coordinator() -> (Coordinator<Hold>, Receiver<News<Hold>>, Arc<Mutex<Moment>>) {
+        let clock = Arc::new(Mutex::new(Moment(Duration::from_secs(1000))));
+        let member = Member {
+            slots: 1,
+            group: "g".to_owned(),
+        };
+        let now = *clock.lock().unwrap();
+        let pool = Pool::new(PrivateStore::new(&[1]), vec![member], 0, now).unwrap();
+        let (news, told) = channel();
+        let theirs = Arc::clone(&clock);
+        let tell = move |new| news.send(new).unwrap();
+        let patience = Duration::from_mins(15);
+        let now = move || *theirs.lock().unwrap();
+        let coordinator = Coordinator::start(pool, patience, now, tell).unwrap();
+        (coordinator, told, clock)
+    }
+
+    fn limited(seconds: u64) -> Said {
+        Said::Limited {
+            class: Class::Minute,
+            hint: Some(Duration::from_secs(seconds)),
+            trust: Trust::Child,
+            key_only: false,
+        }
+    }
+
+    fn granted(news: &Receiver<News<Hold>>) -> Grant<Hold> {
+        match news.recv().unwrap() {
+            News::Granted(grant) => grant,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn whoever_asks_is_answered_and_whoever_waits_gets_what_comes_back() {
+        let (coordinator, news, clock) = coordinator();
+        coordinator.request(A);
+        coordinator.request(B);
+        let lease = granted(&news);
+        assert_eq!(lease.item, A);
+        coordinator.hear(A, lease.credential, lease.epoch, Said::Served);
+        clock.lock().unwrap().0 += Duration::from_secs(1);
+        coordinator.release(lease.credential, lease.hold);
+        assert_eq!(granted(&news).item, B);
+        coordinator.finish();
+    }
+
+    #[test]
+    fn whoever_would_wait_in_vain_is_told_once() {
+        let (coordinator, news, _clock) = coordinator();
+        coordinator.request(A);
+        let lease = granted(&news);
+        coordinator.hear(A, lease.credential, lease.epoch, limited(7200));
+        coordinator.release(lease.credential, lease.hold);
+        coordinator.request(B);
+        let News::Hopeless {
+            back_in: Some(time),
+        } = news.recv().unwrap()
+        else {
+            panic!("two hours are too long");
+        };
+        assert!(time >= Duration::from_hours(2), "{time:?}");
+        assert_eq!(coordinator.keys().len(), 1);
+        coordinator.finish();
+        assert!(news.recv().is_err(), "once");
+    }
+}

@@ -1,0 +1,146 @@
+//! How many items run at once while the provider is overloaded: fewer after each complaint, more again as items end
+//! well ("additive increase, multiplicative decrease": Chiu and Jain, 1989).
+//!
+//! Pure. No key is blamed for what is the provider's affair.
+
+use std::time::Duration;
+
+use super::key::Moment;
+
+/// After a complaint this many percent of the items run on.
+const CUT_PERCENT: usize = 70;
+/// Complaints within this time are one.
+const CUTS_APART: Duration = Duration::from_secs(15);
+/// It grows only while this many percent of it are in use.
+const USED_PERCENT: usize = 80;
+/// After the first complaint nothing starts for this long, after each further one for twice as long …
+const PAUSE: Duration = Duration::from_secs(5);
+/// … up to this.
+const PAUSE_MAX: Duration = Duration::from_mins(1);
+
+/// The number of items at once that the provider bears.
+#[derive(Debug)]
+pub struct Width {
+    limit: usize,
+    limit_max: usize,
+    served: usize,
+    cut_at: Option<Moment>,
+    complaints: u32,
+    paused_until: Option<Moment>,
+}
+
+impl Width {
+    /// Up to `limit_max` items, until somebody complains.
+    #[must_use]
+    pub const fn new(limit_max: usize) -> Self {
+        Self {
+            limit: limit_max,
+            limit_max,
+            served: 0,
+            cut_at: None,
+            complaints: 0,
+            paused_until: None,
+        }
+    }
+
+    /// Items at once, at least 1.
+    #[must_use]
+    pub const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Whether it is narrower than it could be.
+    #[must_use]
+    pub const fn is_cut(&self) -> bool {
+        self.limit < self.limit_max
+    }
+
+    /// Until when nothing starts.
+    #[must_use]
+    pub fn paused_until(&self, now: Moment) -> Option<Moment> {
+        self.paused_until.filter(|&until| now < until)
+    }
+
+    /// The provider says that it is overloaded; `hint` is how long it wants to be left alone.
+    pub fn complain(&mut self, hint: Option<Duration>, now: Moment) {
+        self.served = 0;
+        let is_new = self.cut_at.is_none_or(|cut| now.since(cut) >= CUTS_APART);
+        if is_new {
+            self.limit = (self.limit * CUT_PERCENT / 100).max(1);
+            self.cut_at = Some(now);
+            self.complaints = self.complaints.saturating_add(1);
+        }
+        let grown = PAUSE.saturating_mul(2_u32.saturating_pow(self.complaints.saturating_sub(1)));
+        let pause = hint.unwrap_or(grown).clamp(PAUSE, PAUSE_MAX);
+        self.paused_until = self.paused_until.max(Some(now.plus(pause)));
+    }
+
+    /// An item ended well while `running` ran, itself included.
+    pub fn serve(&mut self, running: usize) {
+        self.complaints = 0;
+        if !self.is_cut() || running * 100 < self.limit * USED_PERCENT {
+            return;
+        }
+        self.served += 1;
+        if self.served >= self.limit {
+            (self.limit, self.served) = (self.limit + 1, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(seconds: u64) -> Moment {
+        Moment(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_complaint_narrows_it_once_an_episode() {
+        let mut width = Width::new(10);
+        for second in 0..5 {
+            width.complain(None, at(second));
+        }
+        assert_eq!(width.limit(), 7);
+        width.complain(None, at(15));
+        assert_eq!(width.limit(), 4);
+        for second in 2..20 {
+            width.complain(None, at(second * 15));
+        }
+        assert_eq!(width.limit(), 1);
+    }
+
+    #[test]
+    fn it_widens_by_one_when_as_many_as_it_allows_have_ended_well() {
+        let mut width = Width::new(4);
+        width.complain(None, at(0));
+        assert_eq!(width.limit(), 2);
+        width.serve(1);
+        width.serve(1);
+        assert_eq!(width.limit(), 2, "it was not in use");
+        width.serve(2);
+        width.serve(2);
+        assert_eq!(width.limit(), 3);
+        for _ in 0..100 {
+            width.serve(4);
+        }
+        assert_eq!(width.limit(), 4);
+        assert!(!width.is_cut());
+    }
+
+    #[test]
+    fn nothing_starts_for_a_while_and_longer_each_time() {
+        let mut width = Width::new(4);
+        width.complain(None, at(0));
+        assert_eq!(width.paused_until(at(1)), Some(at(5)));
+        assert_eq!(width.paused_until(at(5)), None);
+        width.complain(None, at(20));
+        assert_eq!(width.paused_until(at(20)), Some(at(30)));
+        width.complain(Some(Duration::from_hours(1)), at(40));
+        assert_eq!(width.paused_until(at(40)), Some(at(100)));
+        width.serve(1);
+        width.complain(None, at(200));
+        assert_eq!(width.paused_until(at(200)), Some(at(205)));
+    }
+}

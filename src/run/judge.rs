@@ -1,0 +1,129 @@
+//! What the end of an attempt says of its key: reads the clock and the end of the log for those who decide purely.
+
+use std::sync::OnceLock;
+
+use jiff::Zoned;
+use jiff::tz::TimeZone;
+
+use crate::config::resolve::Invocation;
+use crate::credential::evidence::{Finding, Scope, Verdict, tail_of, verdict};
+use crate::credential::hint::Calendar;
+use crate::credential::key::{Class, Trust};
+use crate::credential::pool::Said;
+use crate::credential::profile::{Pattern, Profile};
+use crate::schedule::event::{Ending, Fault};
+use crate::schedule::retry::ExitCodes;
+
+/// What a run knows of exit codes and of what outputs say.
+#[derive(Debug)]
+pub(super) struct Judge {
+    codes: ExitCodes,
+    patterns: Vec<Pattern>,
+    /// Made when the first attempt has failed: it takes longer than a whole run that goes well should.
+    profile: OnceLock<Profile>,
+    /// Whether items hold keys at all: if not, no text says anything of one.
+    has_pool: bool,
+}
+
+impl Judge {
+    /// What `invocation` says.
+    pub(super) fn new(invocation: &Invocation, has_pool: bool) -> Self {
+        Self {
+            codes: invocation.retry.exit_codes.clone(),
+            patterns: invocation.evidence.clone(),
+            profile: OnceLock::new(),
+            has_pool,
+        }
+    }
+
+    /// The verdict on an attempt that ended like this; `log` gives the end of its output.
+    pub(super) fn judge(&self, ending: &Ending, log: impl FnOnce() -> Vec<u8>) -> Verdict {
+        let log = match ending {
+            Ending::Exited(0) => return DONE,
+            Ending::Unstartable(_) | Ending::Crowded(_) => Vec::new(),
+            Ending::Exited(_) | Ending::Killed(_) if !self.has_pool => Vec::new(),
+            Ending::Exited(_) | Ending::Killed(_) => log(),
+        };
+        let calendar = Calendar {
+            now: &Zoned::now(),
+            zones: &|name| TimeZone::get(name).ok(),
+        };
+        verdict(
+            ending,
+            tail_of(&log),
+            &self.codes,
+            self.profile(),
+            &calendar,
+        )
+    }
+
+    fn profile(&self) -> &Profile {
+        self.profile.get_or_init(|| {
+            // Each pattern of the file was tried when it was read, so only all of them together can be too much.
+            Profile::new(&self.patterns)
+                .or_else(|_| Profile::new(&[]))
+                .expect("the patterns that are shipped are tested")
+        })
+    }
+}
+
+/// The verdict on whoever succeeded, whatever it printed.
+const DONE: Verdict = Verdict {
+    finding: Finding::Done,
+    scope: Scope::Item,
+    hint: None,
+    trust: Trust::Child,
+    line: None,
+};
+
+/// Whose fault it is, where the item held a key or not.
+pub(super) fn fault(verdict: &Verdict, leased: bool) -> Fault {
+    let is_only_text = verdict.trust == Trust::Text;
+    match verdict.finding {
+        Finding::RateLimited(_) | Finding::Rejected if leased => Fault::Credential,
+        Finding::RateLimited(_) if !is_only_text => Fault::Credential,
+        Finding::Overloaded if leased || !is_only_text => Fault::Provider,
+        // A key that is not ours cannot be exchanged, and a text says nothing of it.
+        Finding::Done
+        | Finding::Failed
+        | Finding::Forbidden
+        | Finding::RateLimited(_)
+        | Finding::Rejected
+        | Finding::Overloaded => Fault::Item,
+    }
+}
+
+/// What a person is told of it: whose fault it is, and what says so, escaped.
+pub(super) fn blame(verdict: &Verdict) -> String {
+    let what = match verdict.finding {
+        Finding::Done | Finding::Failed | Finding::Forbidden => return String::new(),
+        Finding::RateLimited(Class::Minute) => "rate limited",
+        Finding::RateLimited(Class::Day) => "the day's quota is used up",
+        Finding::RateLimited(Class::Billing) => "the account's money is used up",
+        Finding::Rejected => "the key was rejected",
+        Finding::Overloaded => "the provider is overloaded",
+    };
+    let line = verdict.line.as_ref();
+    line.map_or_else(
+        || what.to_owned(),
+        |line| format!("{what} ({})", line.excerpt),
+    )
+}
+
+/// What the pool is told, if anything.
+pub(super) fn said(verdict: &Verdict) -> Option<Said> {
+    let hint = verdict.hint.as_ref().map(|hint| hint.wait);
+    let trust = verdict.trust;
+    match verdict.finding {
+        Finding::Done => Some(Said::Served),
+        Finding::Failed | Finding::Forbidden => None,
+        Finding::RateLimited(class) => Some(Said::Limited {
+            class,
+            hint,
+            trust,
+            key_only: verdict.scope == Scope::Key,
+        }),
+        Finding::Rejected => Some(Said::Rejected { trust }),
+        Finding::Overloaded => Some(Said::Overloaded { hint }),
+    }
+}
