@@ -44,6 +44,7 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod credential;
+pub mod disk;
 pub mod error;
 pub mod escape;
 pub mod items;

@@ -3,15 +3,13 @@
 //! `.orchestrate/` belongs to this room alone. Two promises are kept here: an item that is shown as done is on
 //! disk, and damaged state stops the run with a reason and a repair instead of being guessed around.
 //!
-//! `record.rs` `history.rs` `salvage.rs` `run_id.rs` `run_record.rs` `run_event.rs` `path_text.rs`
-//! `file_system.rs` decide and are pure. The others touch the disk: everything under `.orchestrate/` is reached through directories that are held open
-//! ([`held_directory`]), so that a path that is exchanged for a link while we run leads nowhere.
+//! `record.rs` `history.rs` `salvage.rs` `run_id.rs` `run_record.rs` `run_event.rs` decide and are pure. The
+//! others touch the disk: everything under `.orchestrate/` is reached through directories that are held open
+//! ([`crate::disk`]), so that a path that is exchanged for a link while we run leads nowhere.
 
 pub mod directory;
 pub mod event_file;
 pub mod event_log;
-pub mod file_system;
-pub mod held_directory;
 pub mod history;
 pub mod journal;
 mod journal_lines;
@@ -20,7 +18,6 @@ mod journal_rewrite;
 pub mod journal_scan;
 pub mod journal_thread;
 pub mod lock;
-mod path_text;
 pub mod record;
 pub mod retention;
 pub mod run_event;
@@ -28,4 +25,3 @@ pub mod run_id;
 pub mod run_record;
 pub mod runs;
 pub mod salvage;
-pub mod whole_file;

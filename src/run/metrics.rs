@@ -9,13 +9,13 @@ use super::present::Voice;
 use super::signals::Signals;
 use super::{Exit, collect};
 use crate::config::resolve::Invocation;
+use crate::disk::whole_file;
 use crate::error::{Error, Result};
 use crate::escape::quoted;
 use crate::report::metrics::RunMetrics;
 use crate::report::run_view::RunView;
 use crate::schedule::stage::Press;
 use crate::state::run_record::{Life, RunRecord};
-use crate::state::whole_file;
 
 /// The file, and what is to stand in it.
 pub(super) struct Metrics {

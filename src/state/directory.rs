@@ -17,11 +17,11 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::held_directory::{Access, HeldDirectory, failed};
-use super::path_text::shown;
 use super::run_id::RunId;
 use super::run_record::RunRecord;
-use super::whole_file;
+use crate::disk::held_directory::{Access, HeldDirectory, failed};
+use crate::disk::path_text::shown;
+use crate::disk::whole_file;
 use crate::error::{Error, Result};
 use crate::items::item::ItemId;
 

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use memchr::memrchr;
 
-use super::held_directory::failed;
 use super::run_event::EventLine;
+use crate::disk::held_directory::failed;
 use crate::error::Result;
 
 /// How much is read at once.

@@ -27,14 +27,14 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 
 use super::directory::{JOURNAL, WorkflowDirectory};
-use super::held_directory::{Access, HeldDirectory, Identity, failed};
 use super::history::{History, RECORDS_PER_WRITE_MAX, WRITE_BYTES_MAX};
 use super::journal_rewrite::{FILES_BESIDE_MAX, copy, keep_beside, too_many_beside};
 use super::journal_scan::{Scan, scan};
 use super::lock::WorkflowLock;
-use super::path_text::shown;
 use super::record::{Position, RECORD_BYTES_MAX, Record, VERSION, header_line, write_line};
-use super::whole_file::{self, remove_drafts};
+use crate::disk::held_directory::{Access, HeldDirectory, Identity, failed};
+use crate::disk::path_text::shown;
+use crate::disk::whole_file::{self, remove_drafts};
 use crate::error::{Error, Result};
 
 /// How much room the journal keeps behind its end; an ordinary record has half a KiB.

@@ -7,13 +7,13 @@ use std::fs::File;
 use std::io;
 
 use super::directory::{JOURNAL, WorkflowDirectory};
-use super::held_directory::Access;
 use super::journal_lines::{Lines, read_at_most};
 use super::journal_rewrite::{JournalCopy, keep_beside};
 use super::journal_scan::{of_another_version, scan};
 use super::lock::WorkflowLock;
 use super::record::{Defect, read_sealed};
 use super::salvage::{Plan, Repair, Salvage};
+use crate::disk::held_directory::Access;
 use crate::error::Result;
 
 /// What [`repair`] would do; touches nothing.

@@ -7,11 +7,11 @@ use std::fs::File;
 use std::io;
 
 use super::directory::JOURNAL;
-use super::held_directory::{Access, HeldDirectory};
 use super::journal_lines::{CHUNK_BYTES, Lines};
-use super::path_text::shown;
 use super::record::{Position, Sealed, header_line, read_sealed, write_line_again};
-use super::whole_file::Draft;
+use crate::disk::held_directory::{Access, HeldDirectory};
+use crate::disk::path_text::shown;
+use crate::disk::whole_file::Draft;
 use crate::error::{Error, Result};
 
 /// How many files of one kind may lie beside a journal before somebody has to look.

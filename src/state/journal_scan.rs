@@ -7,11 +7,11 @@ use std::fs::File;
 use std::io;
 
 use super::directory::{JOURNAL, WorkflowDirectory};
-use super::held_directory::{Access, failed};
 use super::history::{History, Reading, WRITE_BYTES_MAX, judge_end};
 use super::journal_lines::{Lines, read_at_most};
-use super::path_text::{shell_quoted, shown};
 use super::record::{Defect, Position, VERSION, read_head, read_header};
+use crate::disk::held_directory::{Access, failed};
+use crate::disk::path_text::{shell_quoted, shown};
 use crate::error::{Error, ExitStatus, Result};
 
 /// What reading found.

@@ -23,8 +23,8 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 
 use super::directory::{LOCK, WorkflowDirectory};
-use super::held_directory::{Access, HeldDirectory, Identity};
-use super::path_text::{shell_quoted, shown};
+use crate::disk::held_directory::{Access, HeldDirectory, Identity};
+use crate::disk::path_text::{shell_quoted, shown};
 use crate::error::{Error, ExitStatus};
 
 /// The lock file holds one short line; more than this is not ours and not read.

@@ -11,9 +11,9 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use super::directory::{RUN_RECORD, StateDirectory};
-use super::held_directory::HeldDirectory;
 use super::run_record::Life;
 use super::runs::Runs;
+use crate::disk::held_directory::HeldDirectory;
 use crate::error::Result;
 
 /// Folders of ours are two deep; what is deeper is somebody else's, and stays.

@@ -10,12 +10,12 @@ use std::path::PathBuf;
 
 use super::directory::{EVENTS, LOGS, RUN_RECORD, StateDirectory, parse_log_name};
 use super::event_file::EventFile;
-use super::held_directory::{Access, HeldDirectory, failed};
 use super::lock;
-use super::path_text::shown;
 use super::run_event::EventLine;
 use super::run_id::RunId;
 use super::run_record::{Life, RunRecord};
+use crate::disk::held_directory::{Access, HeldDirectory, failed};
+use crate::disk::path_text::shown;
 use crate::error::{Error, Result};
 
 /// More of a `run.json` than this is not read.

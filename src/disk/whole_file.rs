@@ -105,7 +105,7 @@ impl Drop for Draft<'_> {
 /// # Errors
 ///
 /// Why the directory could not be read; a draft that cannot be removed does no harm.
-pub(super) fn remove_drafts(directory: &HeldDirectory) -> io::Result<()> {
+pub fn remove_drafts(directory: &HeldDirectory) -> io::Result<()> {
     for name in directory.names()? {
         if name.to_str().is_some_and(is_temporary_name) {
             let _ = directory.remove(&name);
@@ -144,7 +144,8 @@ fn directory_and_name(path: &Path) -> io::Result<(HeldDirectory, &Path)> {
 }
 
 /// A file name that nobody uses: hidden, and different every time.
-pub(super) fn temporary_name() -> PathBuf {
+#[must_use]
+pub fn temporary_name() -> PathBuf {
     PathBuf::from(format!(".{:016x}.tmp", random_bits()))
 }
 
@@ -160,7 +161,8 @@ fn is_temporary_name(name: &str) -> bool {
 /// Bits that differ between calls, threads and processes: std's hash keys come from the system's random source.
 ///
 /// Good for names that must not meet by chance; never for secrets.
-pub(super) fn random_bits() -> u64 {
+#[must_use]
+pub fn random_bits() -> u64 {
     RandomState::new().hash_one(0)
 }
 

@@ -1,12 +1,13 @@
 //! A path as text in a message: for reading, and for pasting into a shell.
 //!
-//! Every file of this room words its errors with these, because a directory's name comes from outside and may
+//! Who names one of our files in an error words it with these, because a directory's name comes from outside and may
 //! hold a control character that must not reach the terminal raw.
 
 use std::path::Path;
 
 /// The path for a person to read, control characters escaped.
-pub(super) fn shown(path: &Path) -> String {
+#[must_use]
+pub fn shown(path: &Path) -> String {
     let text = path.to_string_lossy();
     if text.chars().any(needs_escape) {
         text.escape_debug().to_string()
@@ -18,7 +19,8 @@ pub(super) fn shown(path: &Path) -> String {
 /// The path as one word of a POSIX shell command (POSIX.1-2024, Shell Command Language, 2.2).
 ///
 /// A path with control characters cannot be pasted safely at all; it comes out escaped, for reading only.
-pub(super) fn shell_quoted(path: &Path) -> String {
+#[must_use]
+pub fn shell_quoted(path: &Path) -> String {
     let text = shown(path);
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
     if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {

@@ -1,6 +1,6 @@
 //! A directory that is held open, and the files that are reached through it.
 //!
-//! Every other file of this room opens, makes, renames and removes through a [`HeldDirectory`]: names are
+//! Whatever we keep is opened, made, renamed and removed through a [`HeldDirectory`]: names are
 //! resolved relative to the descriptor and never through a symbolic link, so neither a link planted before the
 //! start nor one exchanged for a directory while we run can lead a write elsewhere.
 //!
@@ -351,7 +351,8 @@ impl HeldDirectory {
     }
 
     /// Our own error about `name` in this directory (exit 74); `verb` fits after `cannot`.
-    pub(super) fn failed(&self, verb: &str, name: impl AsRef<Path>, error: &io::Error) -> Error {
+    #[must_use]
+    pub fn failed(&self, verb: &str, name: impl AsRef<Path>, error: &io::Error) -> Error {
         failed(verb, &self.join(name), error)
     }
 
@@ -390,7 +391,8 @@ fn create_new_at(directory: BorrowedFd<'_>, name: &Path) -> io::Result<File> {
 }
 
 /// State that could not be read or written (exit 74); `verb` fits after `cannot`.
-pub(super) fn failed(verb: &str, path: &Path, error: &io::Error) -> Error {
+#[must_use]
+pub fn failed(verb: &str, path: &Path, error: &io::Error) -> Error {
     Error::state(format!("cannot {verb} `{}`: {error}", shown(path)))
 }
 
@@ -493,7 +495,7 @@ mod tests {
             assert_eq!(mode(&place.path().join("d")), 0o700);
             return;
         }
-        let name = "state::held_directory::tests::the_umask_decides_nothing";
+        let name = "disk::held_directory::tests::the_umask_decides_nothing";
         for mask in ["000", "022", "777"] {
             let output = std::process::Command::new(std::env::current_exe().unwrap())
                 .args(["--exact", name, &format!("--skip=umask-{mask}")])

@@ -1,0 +1,9 @@
+//! How our own files are reached and written: through directories that are held open, whole, and for their owner only.
+//!
+//! What both the state of a workspace and the state of the keys stand on. It knows neither: which files there are,
+//! and what is in them, is the business of those rooms. `path_text.rs` and `file_system.rs` decide and are pure.
+
+pub mod file_system;
+pub mod held_directory;
+pub mod path_text;
+pub mod whole_file;
