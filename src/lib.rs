@@ -34,6 +34,8 @@
 //! - *Exit decides, not end-of-file*: a background process that holds a pipe cannot hold a slot.
 //! - *Nothing is left running*: every child leads a session; [`child::kin`] ends what it leaves behind, [`child::guard`]
 //!   everything when we die, and the run's lock is inherited by every child, so that no item is ever doubled.
+//! - *A key belongs to the machine, not to a run*: [`credential::shared_store`] keeps what is known of it on disk, and a
+//!   lease is a lock that the item's process inherits.
 //! - *Only time that could be used counts*: timers stand still while the run is suspended or the machine is
 //!   ([`schedule::clock`]).
 //! - Everything that can grow has a named limit.

@@ -188,6 +188,38 @@ pub struct Context {
 }
 
 impl Key {
+    /// A key of which nothing is known any more: it has to prove itself.
+    #[must_use]
+    pub fn on_probation() -> Self {
+        Self {
+            standing: Standing::Probation,
+            ..Self::default()
+        }
+    }
+
+    /// The same key with its moments on another time line; `ahead` moves those that lie in the future, `past` the
+    /// others.
+    #[must_use]
+    pub fn carried(
+        mut self,
+        past: impl Fn(Moment) -> Moment,
+        ahead: impl Fn(Moment) -> Moment,
+    ) -> Self {
+        match &mut self.standing {
+            Standing::Cooling { until }
+            | Standing::Spent { until }
+            | Standing::Suspect { until } => *until = ahead(*until),
+            Standing::Retired { since } => *since = past(*since),
+            Standing::Ready | Standing::Probation | Standing::Disabled => {}
+        }
+        self.last_used = self.last_used.map(&past);
+        self.tried_at = self.tried_at.map(&past);
+        for limit in &mut self.limits {
+            *limit = past(*limit);
+        }
+        self
+    }
+
     /// Whether it may be handed out, as of `now`.
     #[must_use]
     pub fn standing(&self, now: Moment) -> Standing {

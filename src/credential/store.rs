@@ -48,6 +48,45 @@ pub trait Store {
         now: Moment,
         context: Context,
     ) -> Result<Key>;
+
+    /// As [`Store::report`], with what a person is to read about it later: one line, masked and escaped.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::report`].
+    fn report_because(
+        &mut self,
+        key: usize,
+        epoch: Epoch,
+        report: Report,
+        now: Moment,
+        context: Context,
+        reason: &str,
+    ) -> Result<Key> {
+        let _ = reason;
+        self.report(key, epoch, report, now, context)
+    }
+
+    /// Stands in the line of all who wait for keys, for these: [`Store::try_lease`] then grants none of them to
+    /// whoever comes later. Whoever stands there already keeps the place; a lease ends it.
+    ///
+    /// To be said again at least every five seconds: who is silent for longer is passed over.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be noted in time.
+    fn queue_up(&mut self, wanted: &[usize], now: Moment) -> Result<()> {
+        let _ = (wanted, now);
+        Ok(())
+    }
+
+    /// Wants no key any more.
+    fn leave_queue(&mut self) {}
+
+    /// What a person should know and has not been told.
+    fn take_warnings(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// What a lease holds: a descriptor that the leasing child inherits, so that the lease lasts as long as the child does,

@@ -47,6 +47,7 @@ const DATA: &[&str] = &[
 const ROOMS: &[&str] = &[
     "child",
     "credential::coordinator",
+    "credential::shared_store",
     "credential::source",
     "items",
     "output::log_file",
