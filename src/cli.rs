@@ -90,6 +90,8 @@ pub enum OneShot {
     Journal(Journal),
     /// Say what the output of a failed item would be taken for, and why
     Classify(Classify),
+    /// Show how the keys of a pool stand for all runs on this machine, or change that
+    Keys(Keys),
 }
 
 impl OneShot {
@@ -101,6 +103,7 @@ impl OneShot {
             Self::Logs(_) => "logs",
             Self::Journal(_) => "journal",
             Self::Classify(_) => "classify",
+            Self::Keys(_) => "keys",
         }
     }
 }
@@ -132,6 +135,45 @@ pub enum Journal {
         /// Whose journal
         #[arg(value_name = "WORKFLOW")]
         workflow: String,
+    },
+}
+
+/// Which keys are shown, or what is done with one.
+#[derive(clap::Args, Debug)]
+#[command(
+    override_usage = "orchestrate [OPTIONS] keys [--workflow NAME]\n       \
+                            orchestrate [OPTIONS] keys reset|disable|enable [--workflow NAME] <LABEL>"
+)]
+pub struct Keys {
+    /// Whose pool, where workflows have pools of their own
+    #[arg(id = "pool-of", long = "workflow", global = true, value_name = "NAME")]
+    pub pool_of: Option<String>,
+
+    /// What is done with one of them.
+    #[command(subcommand)]
+    pub change: Option<KeyChange>,
+}
+
+/// What is done with a key, for all runs on this machine.
+#[derive(Subcommand, Debug, Clone)]
+pub enum KeyChange {
+    /// Take the key for as good as new: a limit or a rejection is forgotten
+    Reset {
+        /// Which one
+        #[arg(value_name = "LABEL")]
+        label: String,
+    },
+    /// Hand the key out to nobody any more
+    Disable {
+        /// Which one
+        #[arg(value_name = "LABEL")]
+        label: String,
+    },
+    /// Hand out a disabled key again
+    Enable {
+        /// Which one
+        #[arg(value_name = "LABEL")]
+        label: String,
     },
 }
 

@@ -6,6 +6,7 @@
 
 mod classify;
 mod journal;
+mod keys;
 mod logs;
 mod status;
 
@@ -71,6 +72,7 @@ pub fn perform(
         }
         OneShot::Journal(Journal::Repair { workflow }) => journal::repair(&site, &workflow),
         OneShot::Classify(arguments) => classify::judge(&site, &arguments),
+        OneShot::Keys(arguments) => keys::perform(&site, arguments),
     }
 }
 

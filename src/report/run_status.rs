@@ -1,17 +1,16 @@
 //! One run, live or ended, in words for a person and as one JSON object.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tabwriter::TabWriter;
 
 use super::elapsed::elapsed;
 use super::json::{FORMAT_VERSION, line};
 use super::paint::Paint;
 use super::run_view::{ItemView, RunView, Standing};
+use super::table::table;
 use crate::escape::{clipped, escape_text};
 use crate::state::run_record::Life;
 
@@ -150,35 +149,6 @@ fn failed(view: &RunView, state: &str, paint: Paint) -> String {
     let more = failed.count().saturating_sub(FAILED_SHOWN_MAX);
     if more > 0 {
         let _infallible = writeln!(text, "… and {more} more; --format json lists all");
-    }
-    text
-}
-
-/// A table below an empty line, its columns without content left out; nothing when it has no rows.
-fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>, paint: Paint) -> String {
-    let rows: Vec<Vec<String>> = rows.collect();
-    if rows.is_empty() {
-        return String::new();
-    }
-    let used: Vec<usize> = (0..heads.len())
-        .filter(|&column| rows.iter().any(|row| !row[column].is_empty()))
-        .collect();
-    let mut writer = TabWriter::new(Vec::new()).minwidth(2).padding(2).ansi(true);
-    let heads: Vec<String> = used
-        .iter()
-        .map(|&column| paint.dim(heads[column]))
-        .collect();
-    // Writing to memory does not fail.
-    let _infallible = writeln!(writer, "{}", heads.join("\t"));
-    for row in &rows {
-        let cells: Vec<&str> = used.iter().map(|&column| row[column].as_str()).collect();
-        let _infallible = writeln!(writer, "{}", cells.join("\t"));
-    }
-    let bytes = writer.into_inner().unwrap_or_default();
-    let mut text = "\n".to_owned();
-    for line in String::from_utf8_lossy(&bytes).lines() {
-        text.push_str(line.trim_end());
-        text.push('\n');
     }
     text
 }

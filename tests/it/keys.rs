@@ -1,110 +1,133 @@
-//! What a child's end says of its key: who gets another one, who waits, and how a run ends for want of keys.
+//! How keys stand for all runs of a machine, and an operator's word on them.
 
-use nix::sys::signal::Signal;
+use serde_json::Value;
 
+use crate::support::launch::Launch;
+use crate::support::listing::files_with;
 use crate::support::workspace::Workspace;
 
-const POOL: &str = "credentials = { pool = { env = \"TEST_KEYS\" }, inject = \"TEST_KEY\" }";
-const KEYS: &str = "first-made-up-key, second-made-up-key";
+const FIRST: &str = "first-key-of-the-pool";
+const SECOND: &str = "second-key-of-the-pool";
+const POOL: &str = "[credentials]\npool = { file = \"keys\" }\ninject = \"API_KEY\"\nslots = 2";
 
-fn with_keys(items: &[&str], body: &str) -> Workspace {
-    let workspace = Workspace::new(items, body);
-    workspace.configure("", POOL);
+fn workspace(table: &str) -> Workspace {
+    let workspace = Workspace::new(&["a"], "true");
+    workspace.configure("", table);
+    workspace.write("keys", &format!("work = {FIRST}\nhome = {SECOND}\n"));
+    workspace.set_mode("keys", 0o600);
     workspace
 }
 
-/// The credential of each attempt, in the order of their starts.
-fn credentials(workspace: &Workspace) -> Vec<String> {
-    let witness = workspace.witness();
-    let starts = witness.lines().filter(|line| line.starts_with("start "));
-    starts
-        .filter_map(|line| Some(line.split(' ').nth(4)?.to_owned()))
-        .collect()
+/// What one key is said to be, as JSON.
+fn key(launch: Launch<'_>, label: &str) -> Value {
+    let finished = launch.finish().exits(0);
+    let lines = finished
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"));
+    let lines: Vec<Value> = lines.collect();
+    let key = lines.iter().find(|line| line["label"] == label);
+    key.expect("the key is shown").clone()
 }
 
 #[test]
-fn a_limited_item_goes_on_with_another_key_and_loses_no_attempt() {
-    for limited in [
-        // The child says so by its exit code, …
-        "exit 75",
-        // … or the end of its output does.
-        "echo 'Error: 429 {\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\"}}' >&2; exit 1",
-    ] {
-        let body = format!("[ \"$ORCHESTRATE_CREDENTIAL\" = key-2 ] || {{ {limited}; }}\nexit 0");
-        let workspace = with_keys(&["a", "b"], &body);
-        let launch = workspace.orchestrate(&["-j2", "w"]).env("TEST_KEYS", KEYS);
-        let finished = launch.finish().exits(0);
-        finished.says(&["deferred after", "with key-1: rate limited", "2 done"]);
-        let mut used = credentials(&workspace);
-        used.sort();
-        assert_eq!(used, ["key-1", "key-2", "key-2"], "{limited}");
-        assert_eq!(workspace.done(), ["a", "b"]);
+fn keys_are_shown_by_their_labels_and_never_by_their_values() {
+    let workspace = workspace(POOL);
+    let finished = workspace.orchestrate(&["keys"]).finish().exits(0);
+    let lines: Vec<Vec<&str>> = finished
+        .stdout
+        .lines()
+        .map(|it| it.split_whitespace().collect())
+        .collect();
+    let [head, work, home] = &lines[..] else {
+        panic!("{}", finished.stdout);
+    };
+    assert_eq!(head, &["KEY", "ID", "STATE"]);
+    assert_eq!((work[0], home[0]), ("work", "home"));
+    assert_eq!((work[2], home[2]), ("ready", "ready"));
+    assert_ne!(work[1], home[1]);
+    for secret in [FIRST, SECOND] {
+        let state = workspace.root().with_file_name("home");
+        assert!(!finished.stdout.contains(secret));
+        assert_eq!(
+            files_with(&state, secret.as_bytes()),
+            [""; 0].map(std::path::PathBuf::from)
+        );
     }
 }
 
 #[test]
-fn a_rejected_key_is_not_used_again() {
-    let body = "[ $ORCHESTRATE_CREDENTIAL = key-2 ] || exit 77\nexit 0";
-    let workspace = with_keys(&["a", "b", "c"], body);
-    let launch = workspace.orchestrate(&["-j2", "w"]).env("TEST_KEYS", KEYS);
-    let finished = launch.finish().exits(0);
-    finished.says(&["the key was rejected; back in the queue", "3 done"]);
-    let rejected = credentials(&workspace);
-    assert_eq!(rejected.iter().filter(|key| *key == "key-1").count(), 1);
+fn an_operator_disables_enables_and_resets_a_key() {
+    let workspace = workspace(POOL);
+    let keys = |words: &[&str]| {
+        let words = [&["--format", "json", "keys"], words].concat();
+        key(workspace.orchestrate(&words), "home")
+    };
+    let before = keys(&[]);
+    assert_eq!(before["state"], "ready");
+    for (word, state) in [
+        ("disable", "disabled"),
+        ("enable", "ready"),
+        ("disable", "disabled"),
+        ("reset", "ready"),
+    ] {
+        assert_eq!(keys(&[word, "home"])["state"], state, "{word}");
+        let now = keys(&[]);
+        assert_eq!(
+            (&now["state"], &now["kid"]),
+            (&Value::from(state), &before["kid"])
+        );
+        assert!(now["since"].is_string(), "{now}");
+    }
+    let other = key(workspace.orchestrate(&["--format", "json", "keys"]), "work");
+    assert_eq!(other["since"], Value::Null, "it was left alone");
 }
 
 #[test]
-fn when_every_key_is_rejected_the_run_ends_with_77() {
-    let workspace = with_keys(&["a", "b", "c"], "exit 77");
-    let launch = workspace.orchestrate(&["-j2", "w"]).env("TEST_KEYS", KEYS);
-    let finished = launch.finish().exits(77);
-    finished.says(&["every credential was rejected"]);
-    assert_eq!(workspace.started().len(), 2, "one a key");
-    assert!(workspace.done().is_empty());
-    // Nothing is held against the items.
-    workspace.item("exit 0");
-    let again = workspace
-        .orchestrate(&["-j2", "w"])
-        .env("TEST_KEYS", "a-third-made-up-key");
-    again.finish().exits(0);
-    assert_eq!(workspace.done(), ["a", "b", "c"]);
+fn what_cannot_be_meant_is_refused_with_what_could() {
+    let workspace = workspace(POOL);
+    let refused = |words: &[&str], says: &[&str]| {
+        workspace.orchestrate(words).finish().exits(2).says(says);
+    };
+    refused(
+        &["keys", "reset", "wrok"],
+        &[
+            "no key of the pool has the label `wrok`",
+            "did you mean `work`?",
+        ],
+    );
+    refused(&["keys", "reset"], &["LABEL"]);
+    refused(&["keys", "--workflow", "x"], &["there is no workflow `x`"]);
+    refused(&["-n", "keys", "reset", "work"], &["`keys` has no dry run"]);
+    workspace.configure("", "");
+    refused(&["keys"], &["no pool of keys is configured"]);
 }
 
 #[test]
-fn when_no_key_comes_back_in_time_the_rest_is_left_for_later() {
-    let body = "echo 'retry-after: 7200'; exit 75";
-    let workspace = with_keys(&["a", "b", "c"], body);
-    let launch = workspace.orchestrate(&["-j2", "w"]).env("TEST_KEYS", KEYS);
-    let finished = launch.finish().exits(75);
-    finished.says(&[
-        "the first key comes back in 2h",
-        "no credential comes back in time",
-        "2 deferred, 1 not started",
+fn where_workflows_have_pools_of_their_own_one_says_whose() {
+    let own = "credentials = { pool = { env = \"OWN\" }, inject = \"API_KEY\" }\n";
+    let workspace = workspace(&format!("{own}{POOL}"));
+    workspace.orchestrate(&["keys"]).finish().exits(2).says(&[
+        "there are several pools of keys",
+        "orchestrate keys --workflow w",
     ]);
-    assert_eq!(workspace.started().len(), 2);
+    let own = ["keys", "--workflow", "w", "--format", "json"];
+    let own = key(workspace.orchestrate(&own).env("OWN", FIRST), "key-1");
+    let others = ["keys", "--workflow", "implement", "--format", "json"];
+    let others = key(workspace.orchestrate(&others), "work");
+    assert_eq!(
+        own["kid"], others["kid"],
+        "the same key, whatever it is called"
+    );
 }
 
 #[test]
-fn a_text_condemns_nobody_who_succeeded_and_no_key_without_a_pool() {
-    let says = "echo 'HTTP 429 Too Many Requests: rate_limit_error'";
-    let workspace = with_keys(&["a"], &format!("{says}; exit 0"));
-    let launch = workspace.orchestrate(&["-j1", "w"]).env("TEST_KEYS", KEYS);
-    launch.finish().exits(0);
-    assert_eq!(workspace.started(), ["a"]);
-    let workspace = Workspace::new(&["a"], &format!("{says}; exit 1"));
-    workspace.orchestrate(&["-j1", "w"]).finish().exits(1);
-    assert_eq!(workspace.items_that_are("failed"), ["a"]);
-}
-
-#[test]
-fn without_a_pool_a_limited_item_waits_by_itself_and_a_drain_does_not_wait_for_it() {
-    let workspace = Workspace::new(&["a", "b"], "[ $item = b ] || exit 75\nexit 0");
-    let running = workspace.orchestrate(&["-j1", "w"]).start();
-    running.wait_for("a deferred after");
-    running.wait_for("b done");
-    running.signal(Signal::SIGINT);
-    let finished = running.finish().exits(75);
-    finished.says(&["rate limited; tried again in", "1 done, 1 deferred"]);
-    assert_eq!(workspace.done(), ["b"]);
-    assert_eq!(workspace.items_that_are("deferred"), ["a"]);
+fn a_state_directory_that_cannot_be_used_is_named() {
+    let workspace = workspace(POOL);
+    workspace
+        .orchestrate(&["keys"])
+        .env("XDG_STATE_HOME", "/proc")
+        .finish()
+        .exits(74)
+        .says(&["`/proc/orchestrate`"]);
 }

@@ -21,6 +21,7 @@ mod hostile;
 mod journal;
 mod keys;
 mod launchers;
+mod limits;
 mod logs;
 mod output;
 mod parallel;

@@ -1,0 +1,110 @@
+//! What a child's end says of its key: who gets another one, who waits, and how a run ends for want of keys.
+
+use nix::sys::signal::Signal;
+
+use crate::support::workspace::Workspace;
+
+const POOL: &str = "credentials = { pool = { env = \"TEST_KEYS\" }, inject = \"TEST_KEY\" }";
+const KEYS: &str = "first-made-up-key, second-made-up-key";
+
+fn with_keys(items: &[&str], body: &str) -> Workspace {
+    let workspace = Workspace::new(items, body);
+    workspace.configure("", POOL);
+    workspace
+}
+
+/// The credential of each attempt, in the order of their starts.
+fn credentials(workspace: &Workspace) -> Vec<String> {
+    let witness = workspace.witness();
+    let starts = witness.lines().filter(|line| line.starts_with("start "));
+    starts
+        .filter_map(|line| Some(line.split(' ').nth(4)?.to_owned()))
+        .collect()
+}
+
+#[test]
+fn a_limited_item_goes_on_with_another_key_and_loses_no_attempt() {
+    for limited in [
+        // The child says so by its exit code, …
+        "exit 75",
+        // … or the end of its output does.
+        "echo 'Error: 429 {\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\"}}' >&2; exit 1",
+    ] {
+        let body = format!("[ \"$ORCHESTRATE_CREDENTIAL\" = key-2 ] || {{ {limited}; }}\nexit 0");
+        let workspace = with_keys(&["a", "b"], &body);
+        let launch = workspace.orchestrate(&["-j2", "w"]).env("TEST_KEYS", KEYS);
+        let finished = launch.finish().exits(0);
+        finished.says(&["deferred after", "with key-1: rate limited", "2 done"]);
+        let mut used = credentials(&workspace);
+        used.sort();
+        assert_eq!(used, ["key-1", "key-2", "key-2"], "{limited}");
+        assert_eq!(workspace.done(), ["a", "b"]);
+    }
+}
+
+#[test]
+fn a_rejected_key_is_not_used_again() {
+    let body = "[ $ORCHESTRATE_CREDENTIAL = key-2 ] || exit 77\nexit 0";
+    let workspace = with_keys(&["a", "b", "c"], body);
+    let launch = workspace.orchestrate(&["-j2", "w"]).env("TEST_KEYS", KEYS);
+    let finished = launch.finish().exits(0);
+    finished.says(&["the key was rejected; back in the queue", "3 done"]);
+    let rejected = credentials(&workspace);
+    assert_eq!(rejected.iter().filter(|key| *key == "key-1").count(), 1);
+}
+
+#[test]
+fn when_every_key_is_rejected_the_run_ends_with_77() {
+    let workspace = with_keys(&["a", "b", "c"], "exit 77");
+    let launch = workspace.orchestrate(&["-j2", "w"]).env("TEST_KEYS", KEYS);
+    let finished = launch.finish().exits(77);
+    finished.says(&["every credential was rejected"]);
+    assert_eq!(workspace.started().len(), 2, "one a key");
+    assert!(workspace.done().is_empty());
+    // Nothing is held against the items.
+    workspace.item("exit 0");
+    let again = workspace
+        .orchestrate(&["-j2", "w"])
+        .env("TEST_KEYS", "a-third-made-up-key");
+    again.finish().exits(0);
+    assert_eq!(workspace.done(), ["a", "b", "c"]);
+}
+
+#[test]
+fn when_no_key_comes_back_in_time_the_rest_is_left_for_later() {
+    let body = "echo 'retry-after: 7200'; exit 75";
+    let workspace = with_keys(&["a", "b", "c"], body);
+    let launch = workspace.orchestrate(&["-j2", "w"]).env("TEST_KEYS", KEYS);
+    let finished = launch.finish().exits(75);
+    finished.says(&[
+        "the first key comes back in 2h",
+        "no credential comes back in time",
+        "2 deferred, 1 not started",
+    ]);
+    assert_eq!(workspace.started().len(), 2);
+}
+
+#[test]
+fn a_text_condemns_nobody_who_succeeded_and_no_key_without_a_pool() {
+    let says = "echo 'HTTP 429 Too Many Requests: rate_limit_error'";
+    let workspace = with_keys(&["a"], &format!("{says}; exit 0"));
+    let launch = workspace.orchestrate(&["-j1", "w"]).env("TEST_KEYS", KEYS);
+    launch.finish().exits(0);
+    assert_eq!(workspace.started(), ["a"]);
+    let workspace = Workspace::new(&["a"], &format!("{says}; exit 1"));
+    workspace.orchestrate(&["-j1", "w"]).finish().exits(1);
+    assert_eq!(workspace.items_that_are("failed"), ["a"]);
+}
+
+#[test]
+fn without_a_pool_a_limited_item_waits_by_itself_and_a_drain_does_not_wait_for_it() {
+    let workspace = Workspace::new(&["a", "b"], "[ $item = b ] || exit 75\nexit 0");
+    let running = workspace.orchestrate(&["-j1", "w"]).start();
+    running.wait_for("a deferred after");
+    running.wait_for("b done");
+    running.signal(Signal::SIGINT);
+    let finished = running.finish().exits(75);
+    finished.says(&["rate limited; tried again in", "1 done, 1 deferred"]);
+    assert_eq!(workspace.done(), ["b"]);
+    assert_eq!(workspace.items_that_are("deferred"), ["a"]);
+}
