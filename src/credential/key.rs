@@ -426,6 +426,8 @@ impl Key {
         {
             self.standing = Standing::Probation;
             self.tried_at = None;
+            // The trial decides, and not what a lease of an earlier run has to say yet.
+            self.settled = self.epoch;
         }
     }
 

@@ -164,6 +164,20 @@ fn a_rejected_key_is_not_used_again_by_any_run_of_that_time_and_once_by_a_later_
 }
 
 #[test]
+fn the_trial_of_a_rejected_key_is_not_decided_by_a_lease_of_an_earlier_run() {
+    for late in [Report::Served, REJECTED, limited(100)] {
+        let machine = Machine::new();
+        let mut one = machine.run(&["k1"], 2, 0);
+        let (old, held) = one.try_lease(0, at(1)).unwrap().unwrap();
+        serve(&mut one, 2, REJECTED);
+        let mut later = machine.run(&["k1"], 1, 2000);
+        one.report(0, old, late, at(2001), ALONE).unwrap();
+        one.release(0, held, at(2001)).unwrap();
+        assert_eq!(standing(&mut later, 2002), Standing::Probation, "{late:?}");
+    }
+}
+
+#[test]
 fn who_has_given_a_key_up_does_not_keep_it_from_others() {
     let machine = Machine::new();
     let mut one = machine.run(&["k1"], 1, 0);
