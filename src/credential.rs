@@ -9,6 +9,7 @@ pub mod coordinator;
 pub mod evidence;
 pub mod hint;
 pub mod key;
+pub mod key_store;
 pub mod pool;
 pub mod profile;
 pub mod secret;

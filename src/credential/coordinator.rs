@@ -40,6 +40,7 @@ enum Wish<H> {
         credential: CredentialIndex,
         epoch: Epoch,
         said: Said,
+        reason: String,
     },
     Release(CredentialIndex, H),
     Keys(Sender<Vec<Key>>),
@@ -92,13 +93,21 @@ impl<H: Send + 'static> Coordinator<H> {
         self.send(Wish::Withdraw(item));
     }
 
-    /// Takes note of what the attempt of an item on a lease has to say.
-    pub fn hear(&self, item: ItemIndex, credential: CredentialIndex, epoch: Epoch, said: Said) {
+    /// Takes note of what the attempt of an item on a lease has to say, and of why: one line, masked and escaped.
+    pub fn hear(
+        &self,
+        item: ItemIndex,
+        credential: CredentialIndex,
+        epoch: Epoch,
+        said: Said,
+        reason: String,
+    ) {
         self.send(Wish::Hear {
             item,
             credential,
             epoch,
             said,
+            reason,
         });
     }
 
@@ -189,7 +198,11 @@ impl<S: Store, N: Fn() -> Moment, T: Fn(News<S::Hold>)> Office<S, N, T> {
                 credential,
                 epoch,
                 said,
-            } => self.pool.hear(item, credential, epoch, said, now),
+                reason,
+            } => {
+                let pool = &mut self.pool;
+                pool.hear(item, credential, epoch, said, &reason, now)
+            }
             Wish::Release(credential, hold) => self.pool.release(credential, hold, now),
             Wish::Keys(answer) => {
                 // Whoever asked may have stopped waiting.
@@ -216,6 +229,9 @@ impl<S: Store, N: Fn() -> Moment, T: Fn(News<S::Hold>)> Office<S, N, T> {
                 self.again_at = Some(now.plus(STORE_AGAIN));
                 self.tell_trouble(Some(error));
             }
+        }
+        for warning in self.pool.take_warnings() {
+            (self.tell)(News::Trouble(warning));
         }
         let hopeless = self.pool.is_hopeless(self.patience, now);
         if let Some(prospect) = hopeless.filter(|_| !self.is_told) {
@@ -245,14 +261,14 @@ mod tests {
 
     use super::super::key::{Class, Trust};
     use super::super::pool::Member;
-    use super::super::store::{Hold, PrivateStore};
+    use super::super::store::PrivateStore;
     use super::*;
 
     const A: ItemIndex = ItemIndex(0);
     const B: ItemIndex = ItemIndex(1);
 
     /// A coordinator of one key, with a clock that stands still until it is moved.
-    fn coordinator() -> (Coordinator<Hold>, Receiver<News<Hold>>, Arc<Mutex<Moment>>) {
+    fn coordinator() -> (Coordinator<()>, Receiver<News<()>>, Arc<Mutex<Moment>>) {
         let clock = Arc::new(Mutex::new(Moment(Duration::from_secs(1000))));
         let member = Member {
             slots: 1,
@@ -278,7 +294,7 @@ mod tests {
         }
     }
 
-    fn granted(news: &Receiver<News<Hold>>) -> Grant<Hold> {
+    fn granted(news: &Receiver<News<()>>) -> Grant<()> {
         match news.recv().unwrap() {
             News::Granted(grant) => grant,
             other => panic!("{other:?}"),
@@ -292,9 +308,15 @@ mod tests {
         coordinator.request(B);
         let lease = granted(&news);
         assert_eq!(lease.item, A);
-        coordinator.hear(A, lease.credential, lease.epoch, Said::Served);
+        coordinator.hear(
+            A,
+            lease.credential,
+            lease.epoch,
+            Said::Served,
+            String::new(),
+        );
         clock.lock().unwrap().0 += Duration::from_secs(1);
-        coordinator.release(lease.credential, lease.hold);
+        coordinator.release(lease.credential, ());
         assert_eq!(granted(&news).item, B);
         coordinator.finish();
     }
@@ -304,8 +326,14 @@ mod tests {
         let (coordinator, news, _clock) = coordinator();
         coordinator.request(A);
         let lease = granted(&news);
-        coordinator.hear(A, lease.credential, lease.epoch, limited(7200));
-        coordinator.release(lease.credential, lease.hold);
+        coordinator.hear(
+            A,
+            lease.credential,
+            lease.epoch,
+            limited(7200),
+            String::new(),
+        );
+        coordinator.release(lease.credential, ());
         coordinator.request(B);
         let News::Hopeless {
             back_in: Some(time),

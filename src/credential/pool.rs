@@ -21,6 +21,9 @@ const START_GAP: Duration = Duration::from_millis(250);
 /// When all slots of a key that may be handed out are held by others, we ask again after this, give or take half.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
+/// Whoever waits in the line of all runs says so again after this long, at the latest.
+const SAY_AGAIN: Duration = Duration::from_secs(3);
+
 /// What a key is to us, beside what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
@@ -97,6 +100,8 @@ pub struct Pool<S> {
     next_start: Moment,
     /// All slots of a key that may be handed out were held by others.
     ask_again: Option<Moment>,
+    /// When we last said that we stand in the line of all runs; not at all, if nobody of us waits.
+    queued_at: Option<Moment>,
 }
 
 /// Somebody in the line.
@@ -144,6 +149,7 @@ impl<S: Store> Pool<S> {
             spread: Spread::new(seed),
             next_start: Moment::default(),
             ask_again: None,
+            queued_at: None,
         })
     }
 
@@ -187,7 +193,15 @@ impl<S: Store> Pool<S> {
             self.next_start = now.plus(self.spread_around(START_GAP));
             grants.push(grant);
         }
+        if self.waiting.is_empty() && self.queued_at.take().is_some() {
+            self.store.leave_queue();
+        }
         Ok(grants)
+    }
+
+    /// What a person should know of the store, once.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        self.store.take_warnings()
     }
 
     /// Nothing starts now, whatever keys there are.
@@ -201,6 +215,11 @@ impl<S: Store> Pool<S> {
         for ours in &mut self.members {
             ours.barred |= matches!(ours.key.standing(now), Standing::Retired { .. });
         }
+        let members = self.members.iter().enumerate();
+        let usable = members.filter(|(_, ours)| !ours.barred);
+        let wanted: Vec<usize> = usable.map(|(index, _)| index).collect();
+        self.store.queue_up(&wanted, now)?;
+        self.queued_at = Some(now);
         for index in self.candidates(item, now) {
             if let Some((epoch, hold)) = self.store.try_lease(index, now)? {
                 self.members[index].leases += 1;
@@ -252,7 +271,7 @@ impl<S: Store> Pool<S> {
         })
     }
 
-    /// Takes note of what the attempt of `item` on this lease has to say.
+    /// Takes note of what the attempt of `item` on this lease has to say, and of why: one line, masked and escaped.
     ///
     /// # Errors
     ///
@@ -263,6 +282,7 @@ impl<S: Store> Pool<S> {
         credential: CredentialIndex,
         epoch: Epoch,
         said: Said,
+        reason: &str,
         now: Moment,
     ) -> Result<()> {
         let index = credential.0;
@@ -271,7 +291,7 @@ impl<S: Store> Pool<S> {
                 self.width.serve(self.leases());
                 self.avoided.remove(&item);
                 self.convict_suspect(item, index, now)?;
-                self.report(index, epoch, Report::Served, now)
+                self.report(index, epoch, Report::Served, "", now)
             }
             Said::Limited {
                 class,
@@ -283,9 +303,9 @@ impl<S: Store> Pool<S> {
                 // Whoever is limited was let in before.
                 self.convict_suspect(item, index, now)?;
                 let report = Report::Limited { class, hint, trust };
-                self.report(index, epoch, report, now)?;
+                self.report(index, epoch, report, reason, now)?;
                 if !key_only && trust == Trust::Child {
-                    self.report_to_others_of_the_group(index, report, now)?;
+                    self.report_to_others_of_the_group(index, report, reason, now)?;
                 }
                 Ok(())
             }
@@ -294,7 +314,7 @@ impl<S: Store> Pool<S> {
                 if trust == Trust::Text {
                     self.suspected.insert(item, index);
                 }
-                self.report(index, epoch, Report::Rejected { trust }, now)
+                self.report(index, epoch, Report::Rejected { trust }, reason, now)
             }
             Said::Overloaded { hint } => {
                 self.width.complain(hint, now);
@@ -310,7 +330,8 @@ impl<S: Store> Pool<S> {
                 let report = Report::Rejected {
                     trust: Trust::Child,
                 };
-                self.report(suspect, Epoch::NONE, report, now)
+                let reason = "its item was let in with another key";
+                self.report(suspect, Epoch::NONE, report, reason, now)
             }
             Some(_) | None => Ok(()),
         }
@@ -320,6 +341,7 @@ impl<S: Store> Pool<S> {
         &mut self,
         index: usize,
         report: Report,
+        reason: &str,
         now: Moment,
     ) -> Result<()> {
         let group = self.members[index].member.group.clone();
@@ -327,19 +349,29 @@ impl<S: Store> Pool<S> {
             let ours = &self.members[other];
             let rests = ours.key.slots(1, now) == 0;
             if other != index && ours.member.group == group && !rests {
-                self.report(other, Epoch::NONE, report, now)?;
+                self.report(other, Epoch::NONE, report, reason, now)?;
             }
         }
         Ok(())
     }
 
-    fn report(&mut self, index: usize, epoch: Epoch, report: Report, now: Moment) -> Result<()> {
+    fn report(
+        &mut self,
+        index: usize,
+        epoch: Epoch,
+        report: Report,
+        reason: &str,
+        now: Moment,
+    ) -> Result<()> {
         let context = Context {
             only_key: self.members.len() == 1,
             random: self.spread.next(),
         };
         let ours = &mut self.members[index];
-        let kept = match self.store.report(index, epoch, report, now, context) {
+        let said = self
+            .store
+            .report_because(index, epoch, report, now, context, reason);
+        let kept = match said {
             Ok(key) => {
                 ours.key = key;
                 Ok(())
@@ -392,7 +424,9 @@ impl<S: Store> Pool<S> {
             soonest
         };
         let held_up = self.width.paused_until(now).max(Some(self.next_start));
-        wanted.max(held_up.filter(|_| wanted.is_some()))
+        let wanted = wanted.max(held_up.filter(|_| wanted.is_some()));
+        let say_again = self.queued_at.map(|at| at.plus(SAY_AGAIN));
+        [wanted, say_again].into_iter().flatten().min()
     }
 
     /// Whether somebody who waits may hope.

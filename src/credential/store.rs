@@ -3,9 +3,6 @@
 //! The coordinator is the only caller. A grant is decided where the state is kept, at one stroke, so that two who ask at
 //! once never hold one slot.
 
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
-
 use super::key::{Context, Epoch, Key, Moment, Report};
 use crate::error::Result;
 
@@ -89,37 +86,6 @@ pub trait Store {
     }
 }
 
-/// What a lease holds: a descriptor that the leasing child inherits, so that the lease lasts as long as the child does,
-/// whatever becomes of us. Nothing, where a lease is only known to this run.
-pub type Hold = Option<Arc<OwnedFd>>;
-
-impl<S: Store + ?Sized> Store for Box<S> {
-    type Hold = S::Hold;
-
-    fn look(&mut self, key: usize, now: Moment) -> Result<Key> {
-        (**self).look(key, now)
-    }
-
-    fn try_lease(&mut self, key: usize, now: Moment) -> Result<Option<(Epoch, Self::Hold)>> {
-        (**self).try_lease(key, now)
-    }
-
-    fn release(&mut self, key: usize, hold: Self::Hold, now: Moment) -> Result<()> {
-        (**self).release(key, hold, now)
-    }
-
-    fn report(
-        &mut self,
-        key: usize,
-        epoch: Epoch,
-        report: Report,
-        now: Moment,
-        context: Context,
-    ) -> Result<Key> {
-        (**self).report(key, epoch, report, now, context)
-    }
-}
-
 /// The keys of one run, known to nobody else.
 #[derive(Debug)]
 pub struct PrivateStore {
@@ -149,22 +115,22 @@ impl PrivateStore {
 }
 
 impl Store for PrivateStore {
-    type Hold = Hold;
+    type Hold = ();
 
     fn look(&mut self, key: usize, _: Moment) -> Result<Key> {
         Ok(self.keys[key].key.clone())
     }
 
-    fn try_lease(&mut self, key: usize, now: Moment) -> Result<Option<(Epoch, Hold)>> {
+    fn try_lease(&mut self, key: usize, now: Moment) -> Result<Option<(Epoch, ())>> {
         let PrivateKey { key, slots, leases } = &mut self.keys[key];
         if *leases >= key.slots(*slots, now) {
             return Ok(None);
         }
         *leases += 1;
-        Ok(Some((key.grant(now), None)))
+        Ok(Some((key.grant(now), ())))
     }
 
-    fn release(&mut self, key: usize, _: Hold, now: Moment) -> Result<()> {
+    fn release(&mut self, key: usize, (): (), now: Moment) -> Result<()> {
         let key = &mut self.keys[key];
         debug_assert!(key.leases > 0, "a lease was given back twice");
         key.leases = key.leases.saturating_sub(1);

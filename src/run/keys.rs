@@ -1,22 +1,24 @@
 //! The keys of a run: the way to the thread that hands them out, and what is leased to whom.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
-use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Message;
-use super::judge::said;
+use super::judge::{blame, said};
 use crate::config::resolve::Invocation;
 use crate::credential::coordinator::{Coordinator, News};
 use crate::credential::evidence::Verdict;
-use crate::credential::key::Moment;
+use crate::credential::key_store::{Hold, KeyStore};
 use crate::credential::pool::{Grant, Member, Pool};
 use crate::credential::secret::Secret;
-use crate::credential::store::{Hold, PrivateStore};
+use crate::credential::shared_store::{PoolKey, SharedStore, now, state_home};
+use crate::credential::store::PrivateStore;
 use crate::error::Result;
 use crate::schedule::event::ItemIndex;
+use crate::surroundings::Surroundings;
 
 /// The keys of a run that has any, and their leases.
 #[derive(Debug)]
@@ -35,6 +37,7 @@ impl Keys {
     pub(super) fn start(
         invocation: &Invocation,
         secrets: &[Secret],
+        surroundings: &Surroundings,
         messages: UnboundedSender<Message>,
     ) -> Result<Option<Self>> {
         let Some(table) = invocation
@@ -52,7 +55,8 @@ impl Keys {
         let slots: Vec<usize> = members.iter().map(|member| member.slots).collect();
         let patience = invocation.credential_wait;
         let seed = u64::from(std::process::id());
-        let pool = Pool::new(PrivateStore::new(&slots), members, seed, now())?;
+        let store = open(secrets, &slots, surroundings, &messages);
+        let pool = Pool::new(store, members, seed, now())?;
         let tell = move |news| {
             let message = match news {
                 News::Granted(grant) => Message::Leased(grant),
@@ -102,15 +106,17 @@ impl Keys {
     }
 
     /// What the item's child is to inherit of its lease.
-    pub(super) fn hold(&self, item: ItemIndex) -> Hold {
-        self.leases.get(&item).and_then(|lease| lease.hold.clone())
+    pub(super) fn hold(&self, item: ItemIndex) -> Option<Arc<OwnedFd>> {
+        let lease = self.leases.get(&item);
+        lease.and_then(|lease| lease.hold.descriptor())
     }
 
     /// Hands on what the end of the item's attempt says of its key.
     pub(super) fn hear(&self, item: ItemIndex, verdict: &Verdict) {
         if let (Some(lease), Some(said)) = (self.leases.get(&item), said(verdict)) {
+            let reason = blame(verdict);
             self.coordinator
-                .hear(item, lease.credential, lease.epoch, said);
+                .hear(item, lease.credential, lease.epoch, said, reason);
         }
     }
 
@@ -120,10 +126,25 @@ impl Keys {
     }
 }
 
-/// Now, as every [`Moment`] is counted (`CLOCK_BOOTTIME` of `clock_gettime(2)`).
-fn now() -> Moment {
-    let time = clock_gettime(ClockId::Boottime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);
-    Moment(Duration::new(seconds, nanoseconds))
+/// The store that all runs of the machine share, or, with a warning, one of our own.
+fn open(
+    secrets: &[Secret],
+    slots: &[usize],
+    surroundings: &Surroundings,
+    messages: &UnboundedSender<Message>,
+) -> KeyStore {
+    let keys = secrets.iter().zip(slots);
+    let keys: Vec<PoolKey<'_>> = keys
+        .map(|(secret, &slots)| PoolKey { secret, slots })
+        .collect();
+    let shared = state_home(surroundings).and_then(|home| SharedStore::open(&home, &keys, now()));
+    match shared {
+        Ok(store) => KeyStore::Shared(Box::new(store)),
+        Err(error) => {
+            let why = format!("other runs do not know of the keys that this one uses: {error}");
+            // The loop is gone only when the whole process is going.
+            let _nobody = messages.send(Message::KeyTrouble(why));
+            KeyStore::Private(PrivateStore::new(slots))
+        }
+    }
 }

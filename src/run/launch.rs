@@ -24,7 +24,6 @@ use crate::config::options::Format;
 use crate::config::resolve::{Invocation, Mode, Verbosity};
 use crate::credential::evidence::{TAIL_BYTES_MAX, Verdict};
 use crate::credential::secret::Secret;
-use crate::credential::store::Hold;
 use crate::error::{Error, Result};
 use crate::escape::clipped;
 use crate::items::item::Item;
@@ -103,7 +102,7 @@ pub(super) struct Order<'a> {
     /// The key that it may use.
     pub(super) secret: Option<&'a Secret>,
     /// What it inherits of the key's lease.
-    pub(super) hold: Hold,
+    pub(super) hold: Option<Arc<OwnedFd>>,
 }
 
 /// Finds the per-item program, before anything starts.

@@ -178,7 +178,7 @@ impl<'a> Session<'a> {
             judge: Judge::new(invocation, !secrets.is_empty()),
         };
         let launcher = Launcher::new(parts, invocation, visit.surroundings, &secrets)?;
-        let keys = Keys::start(invocation, &secrets, told)?;
+        let keys = Keys::start(invocation, &secrets, visit.surroundings, told)?;
         let refused = refused(&plan, &masker);
         let items: Vec<Item> = plan
             .items

@@ -108,3 +108,94 @@ fn without_a_pool_a_limited_item_waits_by_itself_and_a_drain_does_not_wait_for_i
     assert_eq!(workspace.done(), ["b"]);
     assert_eq!(workspace.items_that_are("deferred"), ["a"]);
 }
+
+/// A workspace with two workflows that share one key: `w`, and `other` with the item `o`.
+fn two_workflows(body: &str) -> Workspace {
+    let workspace = with_keys(&["a"], body);
+    let config = workspace.read("orchestrate.toml");
+    let other = format!(
+        "[workflow.other]\ncommand = [\"./item\", \"{{id}}\", \"{{attempt}}\"]\n\
+         items = {{ list = \"others.txt\" }}\n{POOL}\n"
+    );
+    workspace.write("orchestrate.toml", &format!("{config}\n{other}"));
+    workspace.write("others.txt", "o\n");
+    workspace
+}
+
+const ONE_KEY: &str = "first-made-up-key";
+
+#[test]
+fn two_runs_never_use_one_slot_of_a_key_at_once() {
+    let workspace = two_workflows("meet up");
+    let mut gates = workspace.gates(&["a", "o"]);
+    let start = |words: &[&str]| {
+        workspace
+            .orchestrate(words)
+            .env("TEST_KEYS", ONE_KEY)
+            .start()
+    };
+    let first = start(&["-j1", "w"]);
+    gates.expect("a up");
+    let impatient = start(&["-j1", "other", "--credential-wait", "1s"]);
+    impatient.finish().exits(75).says(&["1 deferred"]);
+    let second = start(&["-j1", "other"]);
+    gates.order("a", "exit 0");
+    first.finish().exits(0);
+    gates.expect("o up");
+    gates.order("o", "exit 0");
+    second.finish().exits(0);
+    assert_eq!(workspace.started(), ["a", "o"]);
+}
+
+#[test]
+fn a_key_stays_leased_as_long_as_the_child_of_a_dead_run_lives() {
+    let workspace = two_workflows("meet up");
+    let mut gates = workspace.gates(&["a", "o"]);
+    let start = |words: &[&str]| {
+        workspace
+            .orchestrate(words)
+            .env("TEST_KEYS", ONE_KEY)
+            .start()
+    };
+    let first = start(&["-j1", "w"]);
+    gates.expect("a up");
+    // Neither guard nor orchestrator gets to know of the other's death.
+    first.signal(Signal::SIGSTOP);
+    first.kill_orchestrator();
+    first.signal(Signal::SIGKILL);
+    let (finished, survivors) = first.finish_before_its_items();
+    finished.dies_by(Signal::SIGKILL);
+    let impatient = start(&["-j1", "other", "--credential-wait", "1s"]);
+    impatient.finish().exits(75).says(&["1 deferred"]);
+    survivors.kill();
+    let second = start(&["-j1", "other"]);
+    gates.expect("o up");
+    gates.order("o", "exit 0");
+    second.finish().exits(0);
+}
+
+#[test]
+fn what_one_run_learns_of_a_key_the_next_one_knows() {
+    let workspace = two_workflows("echo 'retry-after: 7200'; exit 75");
+    let run = |words: &[&str]| {
+        workspace
+            .orchestrate(words)
+            .env("TEST_KEYS", ONE_KEY)
+            .finish()
+    };
+    run(&["-j1", "w"]).exits(75);
+    run(&["-j1", "other"])
+        .exits(75)
+        .says(&["the first key comes back in ", "1 not started"]);
+    assert_eq!(
+        workspace.started(),
+        ["a"],
+        "nothing is tried with a spent key"
+    );
+    let keys = run(&["keys", "--workflow", "w"]).exits(0);
+    assert!(keys.stdout.contains("rate limited"), "{}", keys.stdout);
+    run(&["keys", "--workflow", "w", "reset", "key-1"]).exits(0);
+    workspace.item("exit 0");
+    run(&["-j1", "other"]).exits(0);
+    assert_eq!(workspace.done(), ["o"]);
+}

@@ -47,6 +47,7 @@ const DATA: &[&str] = &[
 const ROOMS: &[&str] = &[
     "child",
     "credential::coordinator",
+    "credential::key_store",
     "credential::shared_store",
     "credential::source",
     "items",

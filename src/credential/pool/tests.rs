@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::store::{Hold, PrivateStore};
+use super::super::store::PrivateStore;
 use super::*;
 
 const PATIENCE: Duration = Duration::from_mins(15);
@@ -63,9 +63,9 @@ fn end(pool: &mut Pool<PrivateStore>, lease: Granted, said: impl Into<Option<Sai
     let (item, key, epoch) = lease;
     let (item, key) = (ItemIndex(item), CredentialIndex(key));
     if let Some(said) = said.into() {
-        pool.hear(item, key, epoch, said, now).unwrap();
+        pool.hear(item, key, epoch, said, "", now).unwrap();
     }
-    pool.release(key, None, now).unwrap();
+    pool.release(key, (), now).unwrap();
 }
 
 fn limited(seconds: u64, trust: Trust, key_only: bool) -> Said {
@@ -313,7 +313,7 @@ proptest! {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut pool = pool(&names, slots);
         let (mut now, mut asked, mut served): (Moment, usize, Vec<usize>) = (at(0), 0, Vec::new());
-        let mut held: Vec<Grant<Hold>> = Vec::new();
+        let mut held: Vec<Grant<()>> = Vec::new();
         for (choice, index, pause) in course {
             now = now.plus(Duration::from_millis(pause * 400));
             if choice < 3 || held.is_empty() {
