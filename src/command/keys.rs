@@ -30,7 +30,7 @@ pub(super) fn perform(site: &Site<'_>, arguments: Keys) -> Result<ExitStatus> {
         .iter()
         .map(|secret| PoolKey {
             secret,
-            slots: table.slots,
+            slots: secret.slots().unwrap_or(table.slots),
         })
         .collect();
     let home = state_home(site.surroundings)?;

@@ -215,11 +215,6 @@ impl<S: Store> Pool<S> {
         for ours in &mut self.members {
             ours.barred |= matches!(ours.key.standing(now), Standing::Retired { .. });
         }
-        let members = self.members.iter().enumerate();
-        let usable = members.filter(|(_, ours)| !ours.barred);
-        let wanted: Vec<usize> = usable.map(|(index, _)| index).collect();
-        self.store.queue_up(&wanted, now)?;
-        self.queued_at = Some(now);
         for index in self.candidates(item, now) {
             if let Some((epoch, hold)) = self.store.try_lease(index, now)? {
                 self.members[index].leases += 1;
@@ -237,7 +232,18 @@ impl<S: Store> Pool<S> {
             let again = now.plus(self.spread_around(ASK_AGAIN));
             self.ask_again = Some(self.ask_again.map_or(again, |known| known.min(again)));
         }
+        self.queue_up(now)?;
         Ok(None)
+    }
+
+    /// Stands in the line of all runs, for every key that one of ours could use.
+    fn queue_up(&mut self, now: Moment) -> Result<()> {
+        let members = self.members.iter().enumerate();
+        let usable = members.filter(|(_, ours)| !ours.barred);
+        let wanted: Vec<usize> = usable.map(|(index, _)| index).collect();
+        self.store.queue_up(&wanted, now)?;
+        self.queued_at = Some(now);
+        Ok(())
     }
 
     /// The keys that may be handed out, best first: the least leased, then the one idle longest. One that has just

@@ -126,9 +126,7 @@ impl SharedStore {
         let mut store = Self::visit_by(state_home, pool, now, clock, patience)?;
         for index in 0..store.keys.len() {
             // Written in any case: who cannot write has to know before the first lease.
-            store.update(index, now, |state, wall| {
-                state.change(now, wall, None, |key| key.begin_run(now));
-            })?;
+            store.heard(index, now, None, |key| key.begin_run(now))?;
         }
         Ok(store)
     }

@@ -59,7 +59,7 @@ struct Keys {
 }
 
 impl Keys {
-    fn add(&mut self, place: &str, label: Option<&str>, value: &str) -> Result<()> {
+    fn add(&mut self, place: &str, name: Option<&Name<'_>>, value: &str) -> Result<()> {
         let value = Zeroizing::new(value.to_owned());
         if value.len() < KEY_BYTES_MIN {
             let message = format!("{place}: a key has at least {KEY_BYTES_MIN} bytes");
@@ -80,8 +80,12 @@ impl Keys {
             return Ok(());
         }
         let number = self.secrets.len() + 1;
-        let label = label.map_or_else(|| generated_label(number), str::to_owned);
-        self.secrets.push(Secret::new(label, value));
+        let secret = match name {
+            None => Secret::new(generated_label(number), value),
+            Some(name) => Secret::new(name.label.to_owned(), value)
+                .with(name.group.map(str::to_owned), name.slots),
+        };
+        self.secrets.push(secret);
         Ok(())
     }
 
@@ -160,20 +164,51 @@ fn read_file(path: &Path, keys: &mut Keys) -> Result<()> {
             continue;
         }
         let place = format!("key file {shown}, line {number}");
-        // A key itself may end in `=`, so a line is `label = key` only when what stands before is a label.
-        let pair = line
-            .split_once('=')
-            .map(|(label, key)| (label.trim(), key.trim()));
-        match pair {
-            Some((label, key))
-                if ItemId::new(label).is_ok() && !key.trim_matches('=').is_empty() =>
-            {
-                keys.add(&place, Some(label), key)?;
-            }
-            _ => keys.add(&place, None, line)?,
-        }
+        let (name, key) = named(line).map_err(|why| Error::usage(format!("{place}: {why}")))?;
+        keys.add(&place, name.as_ref(), key)?;
     }
     Ok(())
+}
+
+/// What stands before a key in a key file.
+struct Name<'a> {
+    label: &'a str,
+    group: Option<&'a str>,
+    slots: Option<usize>,
+}
+
+/// A line of a key file: `label = key`, `label;group=team;slots=2 = key`, or the key alone. A key itself may end in
+/// `=`, so what stands before the last ` = ` or the first `=` is a name only when it is one.
+fn named(line: &str) -> std::result::Result<(Option<Name<'_>>, &str), String> {
+    let split = if line.contains(';') {
+        line.rsplit_once(" = ")
+    } else {
+        line.split_once('=')
+    };
+    let Some((before, key)) = split.map(|(before, key)| (before.trim(), key.trim())) else {
+        return Ok((None, line));
+    };
+    let mut words = before.split(';').map(str::trim);
+    let label = words.next().unwrap_or_default();
+    if ItemId::new(label).is_err() || key.trim_matches('=').is_empty() {
+        return Ok((None, line));
+    }
+    let mut name = Name {
+        label,
+        group: None,
+        slots: None,
+    };
+    for word in words {
+        match word.split_once('=') {
+            Some(("group", group)) if ItemId::new(group).is_ok() => name.group = Some(group),
+            Some(("slots", slots)) => {
+                let number = slots.parse().ok().filter(|&slots| slots > 0);
+                name.slots = Some(number.ok_or("`slots` is a number from 1 on")?);
+            }
+            _ => return Err("behind a label stands `;group=NAME` or `;slots=N`".to_owned()),
+        }
+    }
+    Ok((Some(name), key))
 }
 
 /// Looks at the opened file, not at the path, so that nobody can swap it in between.
@@ -236,4 +271,46 @@ fn read_command(words: &[String], root: &Path, keys: &mut Keys) -> Result<()> {
         return Err(failed(format!("failed: {}", answer.status)));
     }
     add_words(&place, &answer.text, keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Parts<'a> = (Option<(&'a str, Option<&'a str>, Option<usize>)>, &'a str);
+
+    fn parts(line: &str) -> Parts<'_> {
+        let (name, key) = named(line).unwrap();
+        (name.map(|it| (it.label, it.group, it.slots)), key)
+    }
+
+    #[test]
+    fn what_stands_before_a_key_is_told_from_the_key() {
+        for (line, name, key) in [
+            ("work = abc", Some(("work", None, None)), "abc"),
+            ("work=abc==", Some(("work", None, None)), "abc=="),
+            ("abcdefgh==", None, "abcdefgh=="),
+            ("ab+cd/ef=gh", None, "ab+cd/ef=gh"),
+            (
+                "w;group=team;slots=2 = abc=",
+                Some(("w", Some("team"), Some(2))),
+                "abc=",
+            ),
+            ("w ; slots=3 = a", Some(("w", None, Some(3))), "a"),
+        ] {
+            assert_eq!(parts(line), (name, key), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_property_of_a_key_is_refused_without_the_key() {
+        for line in [
+            "w;slots=0 = hidden",
+            "w;slots=many = hidden",
+            "w;team = hidden",
+        ] {
+            let why = named(line).err().unwrap();
+            assert!(!why.contains("hidden"), "{why}");
+        }
+    }
 }

@@ -86,7 +86,11 @@ impl KeyState {
             self.retired_at = Some(now);
         }
         if std::mem::discriminant(&stood) != std::mem::discriminant(&stands) {
-            (self.since, self.reason) = (Some(wall), None);
+            self.since = Some(wall);
+            // What a key proves itself after is still of interest.
+            if stands != Standing::Probation {
+                self.reason = None;
+            }
         }
         if let Some(reason) = reason {
             let words = reason.chars().filter(|c| !c.is_control());

@@ -183,6 +183,8 @@ fn who_has_given_a_key_up_does_not_keep_it_from_others() {
     let mut one = machine.run(&["k1"], 1, 0);
     serve(&mut one, 10, REJECTED);
     one.queue_up(&[0], at(2000)).unwrap();
+    let mut early = machine.run(&["k1"], 1, 11);
+    early.queue_up(&[0], at(2000)).unwrap();
     let mut later = machine.run(&["k1"], 1, 2000);
     assert!(is_free(&mut later, 2000));
     machine.run(&["k1"], 1, 2000).reset(0, at(2001)).unwrap();
