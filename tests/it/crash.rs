@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 
-use crate::support::WATCHDOG;
 use crate::support::end::End;
 use crate::support::ledger::records;
+use crate::support::random::Random;
 use crate::support::running::Running;
 use crate::support::workspace::Workspace;
 
@@ -55,18 +55,6 @@ struct Campaign {
     longest: Duration,
 }
 
-/// The generator of Marsaglia's "Xorshift RNGs", section 4.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
-
 #[test]
 #[expect(
     clippy::disallowed_methods,
@@ -75,7 +63,7 @@ impl Random {
 fn whoever_is_killed_and_whenever_every_item_is_done_once_and_nothing_is_left() {
     let count = std::env::var(COUNT_VARIABLE).map_or(COUNT, |count| count.parse().unwrap());
     let seed = u64::from(std::process::id()) << 32 | 0x9e37_79b9;
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut campaign = Campaign::default();
     while campaign.kills.values().sum::<usize>() < count {
         campaign.batch(&mut random, count);
@@ -116,7 +104,7 @@ impl Campaign {
             1 => Victim::Guard,
             _ => Victim::Both,
         };
-        wait_for_steps(workspace, &running, random.below(40));
+        running.wait_for_steps(random.below(40));
         std::thread::sleep(Duration::from_micros(random.below(20_000)));
         // Stopped, it can neither end by itself nor learn of the other's end.
         running.signal(Signal::SIGSTOP);
@@ -156,19 +144,5 @@ impl Campaign {
             _ => drop(again.exits(0)),
         }
         workspace.kill_survivors();
-    }
-}
-
-/// Waits until the items have written down so many steps more, or the run is over.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a run that stands still must fail the test"
-)]
-fn wait_for_steps(workspace: &Workspace, running: &Running<'_>, steps: u64) {
-    let count = || workspace.witness().lines().count() as u64;
-    let (before, began) = (count(), Instant::now());
-    while count() < before + steps && !running.has_ended() {
-        assert!(began.elapsed() < WATCHDOG, "the run stands still");
-        std::thread::sleep(Duration::from_micros(300));
     }
 }

@@ -25,6 +25,7 @@ mod limits;
 mod logs;
 mod output;
 mod parallel;
+mod power;
 mod private;
 mod retention;
 mod scarcity;

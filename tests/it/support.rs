@@ -2,6 +2,7 @@
 //! what it does, FIFOs at which the test meets it, and one oracle that judges what was written down.
 
 pub(crate) mod cgroup;
+pub(crate) mod disk;
 pub(crate) mod end;
 pub(crate) mod exposition;
 pub(crate) mod fault;
@@ -13,6 +14,7 @@ pub(crate) mod ledger;
 pub(crate) mod line_reader;
 pub(crate) mod listing;
 pub(crate) mod process;
+pub(crate) mod random;
 pub(crate) mod running;
 pub(crate) mod skip;
 pub(crate) mod strace;

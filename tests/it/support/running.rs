@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -120,6 +120,20 @@ impl<'a> Running<'a> {
         }
     }
 
+    /// Waits until the items have written down so many steps more, or the run is over.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a run that stands still must fail the test"
+    )]
+    pub(crate) fn wait_for_steps(&self, steps: u64) {
+        let count = || self.workspace.witness().lines().count() as u64;
+        let (before, began) = (count(), Instant::now());
+        while count() < before + steps && !self.has_ended() {
+            assert!(began.elapsed() < WATCHDOG, "the run stands still");
+            std::thread::sleep(Duration::from_micros(300));
+        }
+    }
+
     /// Sends it a signal, to it alone.
     pub(crate) fn signal(&self, signal: Signal) {
         let raw = rustix::process::Signal::from_named_raw(signal as i32).expect("a signal");
@@ -144,6 +158,11 @@ impl<'a> Running<'a> {
     /// Waits until it has said this on stderr, or on its terminal.
     pub(crate) fn wait_for(&self, needle: &str) {
         self.spoken().wait_for(needle);
+    }
+
+    /// What is known of what it has said on stderr, or on its terminal, until now.
+    pub(crate) fn said_so_far(&self) -> String {
+        String::from_utf8_lossy(&self.spoken().so_far()).into_owned()
     }
 
     /// Waits until it has written this to stdout.
