@@ -1,7 +1,6 @@
 //! A disk that fails, is slow or full, or loses what it was given: nothing that is shown as done is lost, and what
 //! could not be recorded is named.
 
-use std::fmt::Write as _;
 use std::fs;
 
 use nix::sys::signal::{Signal, kill};
@@ -9,6 +8,7 @@ use nix::unistd::{Pid, geteuid};
 
 use crate::support::end::End;
 use crate::support::fault::faulty;
+use crate::support::long_journal::long_journal;
 use crate::support::skip::skipped;
 use crate::support::workspace::Workspace;
 
@@ -170,27 +170,6 @@ exit 0";
     assert_eq!(started, items, "each of them once");
     let journal = workspace.read("../journal");
     assert_eq!(journal.matches("\"outcome\":\"done\"").count(), items.len());
-}
-
-/// A journal of ten items that have failed a thousand times each.
-fn long_journal() -> String {
-    let mut text = String::new();
-    let mut seal = |body: &str| {
-        let sum = crc32fast::hash(body.as_bytes());
-        let _infallible = writeln!(text, "{body},\"crc\":\"{sum:08x}\"}}");
-        sum
-    };
-    let mut previous = seal("{\"format\":\"orchestrate-journal\",\"version\":2");
-    for number in 0..10_000 {
-        let sequence = number + 1;
-        previous = seal(&format!(
-            "{{\"seq\":{sequence},\"prev\":\"{previous:08x}\",\"item\":\"x{}\",\"outcome\":\"failed\",\
-             \"attempt\":1,\"hash\":\"\",\"exit\":\"exit 1\",\"started\":\"2026-11-23T00:14:48Z\",\
-             \"duration_ms\":1,\"run\":\"20261123T001448Z-4f2a\"",
-            number % 10
-        ));
-    }
-    text
 }
 
 #[test]

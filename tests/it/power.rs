@@ -1,16 +1,20 @@
-//! A batch under which the power is cut again and again, until it is done.
+//! A batch under which the power is cut again and again, until it is done; and a journal that is just being compacted.
 //!
-//! `scripts/crash --long` cuts it forty times.
+//! `scripts/crash --long` cuts it forty times each.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::DirEntry;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use crate::support::WATCHDOG;
 use crate::support::disk::Disk;
 use crate::support::ledger::{records, run_record, runs};
+use crate::support::long_journal::long_journal;
 use crate::support::random::Random;
+use crate::support::running::Running;
 use crate::support::skip::{is_root, skipped};
 use crate::support::workspace::Workspace;
 
@@ -78,32 +82,93 @@ struct Campaign {
 }
 
 #[test]
+fn whenever_the_power_is_cut_what_was_shown_as_done_is_done_and_is_not_started_again() {
+    alone_with_disks(|random, count| {
+        println!("begins with {random:?}");
+        let mut campaign = Campaign::default();
+        while campaign.cuts() < count {
+            campaign.batch(random, count)?;
+        }
+        println!("{campaign:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn whenever_the_power_is_cut_a_journal_that_is_compacted_is_the_old_one_or_the_new_one() {
+    alone_with_disks(|random, count| {
+        println!("begins with {random:?}");
+        let workspace = Workspace::bare();
+        let disk = disk_under(&workspace, DISKS[0], &["a\n".to_owned()], "exit 1")?;
+        workspace.orchestrate(&["w"]).finish().exits(1);
+        let long = long_journal();
+        let mut compacted = 0;
+        for _ in 0..count {
+            workspace.write(JOURNAL, &long);
+            disk.sync();
+            let switch = disk.switch();
+            let running = workspace.orchestrate(&["w"]).start();
+            wait_for_a_draft(&workspace, &running);
+            std::thread::sleep(Duration::from_micros(random.below(400_000)));
+            stop(&running);
+            switch.cut();
+            running.signal(Signal::SIGKILL);
+            workspace.kill_survivors();
+            disk.power_on();
+            remove_runs_without_record(&workspace);
+            running.finish();
+            let verify = ["journal", "verify", "w"];
+            workspace.orchestrate(&verify).finish().exits(0);
+            let failed = workspace.items_that_are("failed");
+            let kept = failed.iter().filter(|item| item.starts_with('x'));
+            assert_eq!(kept.count(), 10, "{failed:?}");
+            // Behind the ten may stand what became of `a`.
+            let records = records(workspace.root()).len();
+            assert!([10, 11, 10_000].contains(&records), "{records} records");
+            compacted += usize::from(records < 10_000);
+        }
+        println!("{compacted} of {count} were the new one");
+        Ok(())
+    });
+}
+
+/// In a thread of its own, whose mounts are its own: with random numbers, and so many cuts as are wanted.
 #[expect(
     clippy::disallowed_methods,
     reason = "how many cuts is said by whoever starts the test"
 )]
-fn whenever_the_power_is_cut_what_was_shown_as_done_is_done_and_is_not_started_again() {
+fn alone_with_disks(test: impl FnOnce(&mut Random, usize) -> Result<(), String> + Send + 'static) {
     const WHAT: &str = "a power cut";
     if !is_root(WHAT) {
         return;
     }
     let count = std::env::var(COUNT_VARIABLE).map_or(COUNT, |count| count.parse().unwrap());
     let seed = u64::from(std::process::id()) << 32 | 0x9e37_79b9;
-    // In a thread of its own, whose mounts are its own.
-    let campaign = std::thread::spawn(move || {
+    let thread = std::thread::spawn(move || {
         Disk::leave_the_mounts_of_others()?;
-        let mut random = Random::new(seed);
-        let mut campaign = Campaign::default();
-        while campaign.cuts() < count {
-            campaign.batch(&mut random, count)?;
-        }
-        Ok::<_, String>(campaign)
+        test(&mut Random::new(seed), count)
     });
-    match campaign.join() {
-        Ok(Ok(campaign)) => println!("seed {seed}: {campaign:?}"),
+    match thread.join() {
+        Ok(Ok(())) => {}
         Ok(Err(why)) => skipped(WHAT, &why),
         Err(panic) => std::panic::resume_unwind(panic),
     }
+}
+
+/// A disk in the place of the workspace's root, with what a run needs on it; says why not where there is none.
+fn disk_under(
+    workspace: &Workspace,
+    (features, options): (&str, &str),
+    items: &[String],
+    body: &str,
+) -> Result<Disk, String> {
+    let image = workspace.root().with_file_name("disk");
+    let disk = Disk::make(&image, workspace.root(), features, options)?;
+    workspace.write("items.txt", &items.concat());
+    workspace.configure("", "");
+    workspace.item(body);
+    disk.sync();
+    Ok(disk)
 }
 
 impl Campaign {
@@ -114,14 +179,8 @@ impl Campaign {
     /// Forty items on a new disk, with cuts until they are done; says why not where there is no such disk.
     fn batch(&mut self, random: &mut Random, count: usize) -> Result<(), String> {
         let workspace = Workspace::bare();
-        let image = workspace.root().with_file_name("disk");
-        let (features, options) = DISKS[self.batches % DISKS.len()];
-        let disk = Disk::make(&image, workspace.root(), features, options)?;
         let items: Vec<String> = (1..=ITEMS).map(|n| format!("item-{n}\n")).collect();
-        workspace.write("items.txt", &items.concat());
-        workspace.configure("", "");
-        workspace.item(BODY);
-        disk.sync();
+        let disk = disk_under(&workspace, DISKS[self.batches % DISKS.len()], &items, BODY)?;
         self.batches += 1;
         let mut shown = BTreeSet::new();
         while workspace.done().len() < ITEMS {
@@ -139,7 +198,8 @@ impl Campaign {
         }
         assert!(times.values().all(|&it| it == 1), "{times:?}");
         self.shown += shown.len();
-        self.torn += torn(&workspace);
+        let names = names_beside_the_journal(&workspace);
+        self.torn += names.iter().filter(|name| name.contains(".torn-")).count();
         let cut = |item: &&String| !log_is_whole(&workspace, item.trim_end());
         self.logs_cut += items.iter().filter(cut).count();
         Self::keep_the_state(&workspace, disk);
@@ -168,11 +228,7 @@ impl Campaign {
             Moment::Shown => running.wait_for(&format!("[{}/", 1 + random.below(left.min(20)))),
             Moment::Ended => running.wait_until_ended(),
         }
-        // What is said after the cut may be wrong: a sync that is under way when ext4 is shut down may come back
-        // without an error. Nobody is there to be told when it is the power that goes. How it ends after the cut says
-        // as little: stopped, the guard ends by our hand.
-        running.signal(Signal::SIGSTOP);
-        running.wait_until_stopped();
+        stop(&running);
         let ended = running.has_ended();
         let said = running.said_so_far();
         switch.cut();
@@ -222,6 +278,37 @@ impl Campaign {
     }
 }
 
+/// Stops the guard before the cut, so that it ends by our hand. How it ends after a cut means as little as what is said
+/// then: a sync that is under way when ext4 is shut down may come back without an error. When it is the power that
+/// goes, nobody is there to be told.
+fn stop(running: &Running<'_>) {
+    running.signal(Signal::SIGSTOP);
+    running.wait_until_stopped();
+}
+
+/// Waits until a journal is being written that shall replace the one that is there, or the run is over.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a run that stands still must fail the test"
+)]
+fn wait_for_a_draft(workspace: &Workspace, running: &Running<'_>) {
+    let began = Instant::now();
+    let is_draft = |name: &String| name.contains(".tmp");
+    while !names_beside_the_journal(workspace).iter().any(is_draft) && !running.has_ended() {
+        assert!(began.elapsed() < WATCHDOG, "the run stands still");
+        std::thread::yield_now();
+    }
+}
+
+fn names_beside_the_journal(workspace: &Workspace) -> Vec<String> {
+    let entries = std::fs::read_dir(workspace.root().join(".orchestrate/w"));
+    let entries = entries.expect("a directory");
+    let name = |entry: std::io::Result<DirEntry>| entry.expect("an entry").file_name();
+    entries
+        .map(|entry| name(entry).to_string_lossy().into_owned())
+        .collect()
+}
+
 /// The item of a line `[3/40] item-7 done in 14ms`.
 fn shown_as_done(line: &str) -> Option<String> {
     let mut words = line.split(' ');
@@ -241,14 +328,6 @@ fn remove_runs_without_record(workspace: &Workspace) -> usize {
         }
     }
     removed
-}
-
-fn torn(workspace: &Workspace) -> usize {
-    let names = std::fs::read_dir(workspace.root().join(".orchestrate/w")).expect("a directory");
-    let names = names.map(|entry| entry.expect("an entry").file_name());
-    names
-        .filter(|name| name.to_string_lossy().contains(".torn-"))
-        .count()
 }
 
 /// Whether the log of the run that has done the item holds what the item wrote.

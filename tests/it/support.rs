@@ -13,6 +13,7 @@ pub(crate) mod launch;
 pub(crate) mod ledger;
 pub(crate) mod line_reader;
 pub(crate) mod listing;
+pub(crate) mod long_journal;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod running;
