@@ -18,7 +18,7 @@ pub mod selector;
 pub mod source_command;
 pub mod template;
 
-mod digest;
+pub(crate) mod digest;
 mod matches;
 mod regular_file;
 pub(crate) mod slug;

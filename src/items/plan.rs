@@ -36,6 +36,8 @@ pub struct LastAttempt {
     pub outcome: LastOutcome,
     /// The item's content hash at that time.
     pub content_hash: String,
+    /// Whether the workflow's command is another one by now.
+    pub command_changed: bool,
     /// When it ended, formatted for a person.
     pub when: String,
 }
@@ -279,25 +281,37 @@ enum Doneness {
 
 fn doneness(item: &Item, facts: &Facts, choice: &Choice) -> Doneness {
     let last = facts.last.as_ref();
-    let changed = last.is_some_and(|last| last.content_hash != item.content_hash);
+    let changed = last.and_then(|last| what_changed(item, last));
     let Some(done) = done_by(facts) else {
         return Doneness::NotDone;
     };
     let unfinished = last.and_then(|last| last_time(last.outcome));
     match choice.rerun {
         Rerun::All => return Doneness::RunsAgain(format!("{done}; --rerun all")),
-        Rerun::Changed if changed => {
-            return Doneness::RunsAgain(format!("{done}, changed since; --rerun changed"));
+        Rerun::Changed => {
+            if let Some(what) = changed {
+                return Doneness::RunsAgain(format!("{done}, {what} since; --rerun changed"));
+            }
         }
-        Rerun::None | Rerun::Changed => {}
+        Rerun::None => {}
     }
-    Doneness::Stays(match unfinished {
+    Doneness::Stays(match (unfinished, changed) {
         // The file may be what the attempt left half-written, or somebody's own work since: only a person can tell.
-        Some(how) => format!("{done}, though it {how}; --rerun all runs it"),
-        None if changed => format!("{done}, changed since; --rerun changed runs it"),
-        None if !choice.selectors.is_empty() => format!("{done}; --rerun all runs it"),
-        None => done,
+        (Some(how), _) => format!("{done}, though it {how}; --rerun all runs it"),
+        (None, Some(what)) => format!("{done}, {what} since; --rerun changed runs it"),
+        (None, None) if !choice.selectors.is_empty() => format!("{done}; --rerun all runs it"),
+        (None, None) => done,
     })
+}
+
+fn what_changed(item: &Item, last: &LastAttempt) -> Option<&'static str> {
+    if last.content_hash != item.content_hash {
+        Some("changed")
+    } else if last.command_changed {
+        Some("command changed")
+    } else {
+        None
+    }
 }
 
 /// How the last attempt ended, unless it was done.
@@ -362,6 +376,7 @@ mod tests {
             last: Some(LastAttempt {
                 outcome,
                 content_hash: content_hash.to_owned(),
+                command_changed: false,
                 when: WHEN.to_owned(),
             }),
             ..Facts::default()

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use crate::config::builtin::Remark;
 use crate::config::resolve::Invocation;
+use crate::config::workflow::Workflow;
 use crate::error::{Error, Result};
 use crate::escape::escape_text;
 use crate::items::collision::colliding_numbers;
+use crate::items::digest;
 use crate::items::done_files::DoneFiles;
 use crate::items::item::{Item, ItemId, Readiness};
 use crate::items::plan::{Facts, LastAttempt, LastOutcome, Plan, PlannedState, plan};
@@ -85,6 +87,7 @@ pub(super) fn decide(
 ) -> Result<Plan> {
     let mut done_files = DoneFiles::new(&invocation.place.root);
     let mut trouble = None;
+    let command = command_fingerprint(&invocation.workflow);
     let decided = plan(
         items,
         history.ids().filter_map(remembered),
@@ -103,13 +106,17 @@ pub(super) fn decide(
                     trouble.get_or_insert(error);
                     None
                 }),
-                last: history.last(&item.id).map(|last| LastAttempt {
-                    outcome: match last.standing {
-                        Standing::Ended(outcome) => last_outcome(outcome),
-                        Standing::Unfinished => unfinished,
-                    },
-                    content_hash: last.content_hash.to_owned(),
-                    when: String::new(),
+                last: history.last(&item.id).map(|last| {
+                    let (content, command_then) = taken_apart(last.content_hash);
+                    LastAttempt {
+                        outcome: match last.standing {
+                            Standing::Ended(outcome) => last_outcome(outcome),
+                            Standing::Unfinished => unfinished,
+                        },
+                        content_hash: content.to_owned(),
+                        command_changed: command_then.is_some_and(|then| then != command),
+                        when: String::new(),
+                    }
                 }),
                 refusal: filled.err().map(|error| error.to_string()),
             }
@@ -117,6 +124,33 @@ pub(super) fn decide(
         &invocation.choice,
     );
     trouble.map_or(decided, Err)
+}
+
+/// Stands between the two fingerprints in a record of the journal; it is in neither.
+const AND: char = '+';
+
+/// How many hexadecimal digits tell one command from another.
+const COMMAND_DIGITS: usize = 16;
+
+/// What tells one command of a workflow from another: its words, as they were written.
+pub(super) fn command_fingerprint(workflow: &Workflow) -> String {
+    let words: Vec<&str> = workflow.command.iter().map(Template::source).collect();
+    let mut digits = digest::of_bytes(words.join("\0").as_bytes());
+    digits.truncate(COMMAND_DIGITS);
+    digits
+}
+
+/// What the journal keeps of an item and the command that was run for it.
+pub(super) fn fingerprint(item: &Item, command: &str) -> String {
+    format!("{}{AND}{command}", item.content_hash)
+}
+
+/// The item's part, and the command's, where a release has written one.
+fn taken_apart(fingerprint: &str) -> (&str, Option<&str>) {
+    match fingerprint.rsplit_once(AND) {
+        Some((content, command)) => (content, Some(command)),
+        None => (fingerprint, None),
+    }
 }
 
 /// An item as far as the journal knows it: its id, and the number in that.

@@ -16,6 +16,7 @@ use super::item_output::OutputReport;
 use super::judge::{Judge, blame, fault};
 use super::keys::Keys;
 use super::launch::{self, Launcher, Order, inheritable, millis};
+use super::outlook::{command_fingerprint, fingerprint};
 use super::signals::Received;
 use super::suspension::{Permit, Suspending};
 use super::{Exit, Message, Visit, keep};
@@ -94,6 +95,8 @@ pub(super) struct Session<'a> {
     secrets: Vec<Secret>,
     masker: Arc<Masker>,
     run: Arc<RunDirectory>,
+    /// What tells the workflow's command from another.
+    command: String,
     /// Taken when the run ends.
     journal: Option<JournalThread>,
     lock: WorkflowLock,
@@ -188,6 +191,7 @@ impl<'a> Session<'a> {
             .collect();
         let limits = limits(&visit, keys.as_ref().map_or(usize::MAX, Keys::slots))?;
         Ok(Self {
+            command: command_fingerprint(&invocation.workflow),
             scheduler: Scheduler::new(items.len(), limits),
             began: Instant::now(),
             clock: Clock::default(),
@@ -517,7 +521,14 @@ impl<'a> Session<'a> {
         };
         let item = &self.items[index.0];
         let log = self.log_reference(&item.id, live.attempt);
-        journal.note(record_of(item, live, step, self.run.id(), log));
+        journal.note(record_of(
+            item,
+            &self.command,
+            live,
+            step,
+            self.run.id(),
+            log,
+        ));
     }
 
     /// Where an attempt's log lies, if it has one.
@@ -604,7 +615,8 @@ impl<'a> Session<'a> {
             code,
             duration_ms: millis(result.duration),
         };
-        let record = record_of(item, &live, Step::Ended(end), self.run.id(), log);
+        let step = Step::Ended(end);
+        let record = record_of(item, &self.command, &live, step, self.run.id(), log);
         let token = u64::try_from(index.0).unwrap_or(u64::MAX);
         let handed_over = self
             .journal
@@ -854,12 +866,19 @@ impl<'a> Session<'a> {
     }
 }
 
-fn record_of(item: &Item, live: &Live, step: Step, run: &RunId, log: Option<String>) -> Record {
+fn record_of(
+    item: &Item,
+    command: &str,
+    live: &Live,
+    step: Step,
+    run: &RunId,
+    log: Option<String>,
+) -> Record {
     Record {
         item: item.id.clone(),
         step,
         attempt: live.attempt,
-        content_hash: item.content_hash.clone(),
+        content_hash: fingerprint(item, command),
         started: live.started,
         credential: live.credential.clone(),
         run: run.clone(),

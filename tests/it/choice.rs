@@ -94,3 +94,26 @@ fn two_ids_that_differ_only_in_case_are_refused() {
     workspace.orchestrate(&["w"]).finish().exits(69);
     assert_eq!(workspace.started(), [""; 0]);
 }
+
+#[test]
+fn what_was_done_by_another_command_is_said_and_done_again_on_demand() {
+    let workspace = Workspace::new(&["a"], "exit 0");
+    workspace.orchestrate(&["-j1", "w"]).finish().exits(0);
+    workspace.configure(
+        "",
+        "command = [\"./item\", \"{id}\", \"{attempt}\", \"--more\"]",
+    );
+    let dry = workspace.orchestrate(&["-n", "w"]).finish().exits(0);
+    assert!(
+        dry.stdout.contains("command changed since"),
+        "{}",
+        dry.stdout
+    );
+    workspace.orchestrate(&["-j1", "w"]).finish().exits(0);
+    assert_eq!(workspace.started(), ["a"], "only on demand");
+    let again = workspace.orchestrate(&["-j1", "w", "--rerun", "changed"]);
+    again.finish().exits(0);
+    assert_eq!(workspace.started(), ["a", "a"]);
+    let dry = workspace.orchestrate(&["-n", "w"]).finish().exits(0);
+    assert!(!dry.stdout.contains("changed"), "{}", dry.stdout);
+}

@@ -82,6 +82,8 @@ fn a_dry_run_while_a_run_holds_the_workflow_changes_nothing() {
     let mut gates = workspace.gates(&["a"]);
     let running = workspace.orchestrate(&["--parallel", "1", "w"]).start();
     gates.expect("a up");
+    workspace.wait_until_started("a");
+    workspace.wait_until_written(".orchestrate/runs/latest/events.jsonl", "attempt-started");
     let before = listing(workspace.root());
     let finished = workspace.orchestrate(&["--dry-run", "w"]).finish().exits(0);
     assert_eq!(listing(workspace.root()), before);
