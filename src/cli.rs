@@ -2,10 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
 use crate::config::options::Options;
+use crate::config::time_span::TimeSpan;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -92,6 +94,9 @@ pub enum OneShot {
     Classify(Classify),
     /// Show how the keys of a pool stand for all runs on this machine, or change that
     Keys(Keys),
+    /// Tell the run how the key fares: for the command of an item, beside its exit code
+    #[command(subcommand)]
+    Tell(Tell),
 }
 
 impl OneShot {
@@ -104,6 +109,7 @@ impl OneShot {
             Self::Journal(_) => "journal",
             Self::Classify(_) => "classify",
             Self::Keys(_) => "keys",
+            Self::Tell(_) => "tell",
         }
     }
 }
@@ -234,4 +240,92 @@ pub struct Classify {
     /// With the exit codes of this workflow
     #[arg(long, value_name = "NAME")]
     pub workflow: Option<String>,
+}
+
+/// What an item tells of itself.
+#[derive(Subcommand, Debug)]
+#[command(
+    override_usage = "orchestrate tell rate-limited [--retry-after TIME] [--class CLASS] [--scope SCOPE]\n       \
+                      orchestrate tell auth-failed\n       \
+                      orchestrate tell overloaded [--retry-after TIME]\n       \
+                      orchestrate tell ok\n       \
+                      orchestrate tell progress TEXT"
+)]
+pub enum Tell {
+    /// The key is limited: the item is tried again, with another key or later, even if its command exits 0
+    RateLimited {
+        /// How long to wait, as the provider says: seconds (20), or a duration (6m)
+        #[arg(long, value_name = "TIME", value_parser = wait)]
+        retry_after: Option<Duration>,
+
+        /// What is used up: a budget of the minute, that of the day, or the account's money
+        #[arg(long, value_name = "CLASS", default_value = "minute", value_parser = ["minute", "day", "billing"])]
+        class: String,
+
+        /// Whose budget that is: the key's alone, or that of its group
+        #[arg(long, value_name = "SCOPE", default_value = "group", value_parser = ["key", "group"])]
+        scope: String,
+    },
+    /// The key is not valid: the item is tried again with another one
+    AuthFailed,
+    /// The provider has no room, and no key is to blame: the item is tried again later
+    Overloaded {
+        /// How long to wait, as the provider says: seconds (20), or a duration (6m)
+        #[arg(long, value_name = "TIME", value_parser = wait)]
+        retry_after: Option<Duration>,
+    },
+    /// The key does what it should: takes back what was told before
+    Ok,
+    /// How far it is; kept in the status file, and not shown so far
+    Progress {
+        /// In words
+        #[arg(value_name = "TEXT")]
+        text: String,
+    },
+}
+
+/// Seconds as they stand in a `Retry-After`, or a duration with a unit.
+fn wait(text: &str) -> Result<Duration, String> {
+    let seconds = text.trim().parse().map(Duration::try_from_secs_f64);
+    match (seconds, text.parse().map(TimeSpan::duration)) {
+        (Ok(Ok(wait)), _) => Ok(wait),
+        (Err(_), Ok(wait)) if wait < Duration::MAX => Ok(wait),
+        (Ok(_) | Err(_), _) => Err("it is a number of seconds (20), or a duration (6m)".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_a_number_of_seconds_or_has_a_unit() {
+        for (text, milliseconds) in [
+            ("20", 20_000),
+            (" 20 ", 20_000),
+            ("1.5", 1500),
+            ("0", 0),
+            ("20s", 20_000),
+            ("6m", 360_000),
+            ("500ms", 500),
+        ] {
+            assert_eq!(
+                wait(text),
+                Ok(Duration::from_millis(milliseconds)),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "-1",
+            "soon",
+            "none",
+            "nan",
+            "inf",
+            "1e300",
+            "Wed, 21 Oct 2026",
+        ] {
+            assert!(wait(text).is_err(), "{text}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! What is no run: the subcommands that do one thing and return, a file each.
 //!
-//! `run.rs` dispatches to them before it looks for a workflow. They need only a `Site`, start no item, have no guard
+//! `run.rs` dispatches to them before it looks for a workflow. They need only a `Site`, or not even that, start no item, have no guard
 //! and install no signal handler: a Ctrl-C ends them as it ends any program. What they say goes through the terminal's
 //! handle; what was asked for goes to stdout.
 
@@ -9,6 +9,7 @@ mod journal;
 mod keys;
 mod logs;
 mod status;
+mod tell;
 
 use std::path::{Path, PathBuf};
 
@@ -48,35 +49,47 @@ pub fn perform(
     terminal: TerminalHandle,
 ) -> Result<ExitStatus> {
     only_a_command(command.word(), cli.workflow.as_deref())?;
-    let environment = Options::from_environment(surroundings)?;
-    let (place, directory) = place(cli.directory, cli.config, surroundings)?;
-    // A file that is wrong must not keep a person from looking at what it has led to.
-    let file = place.config.as_deref().map(ConfigFile::read);
-    let file = file.and_then(Result::ok).unwrap_or_default();
-    let options = cli.options.or(environment).or(file.options);
-    let coloured = wants_colour(options.color, surroundings.stdout_is_terminal, surroundings);
-    let site = Site {
-        place,
-        directory,
-        surroundings,
-        terminal,
-        format: options.format.unwrap_or(Format::Text),
-        paint: Paint(coloured),
-        dry_run: options.dry_run.is_some_and(|switch| switch.0),
-    };
+    let dry_run = cli.options.dry_run.is_some_and(|switch| switch.0);
+    let site = || Site::find(cli, surroundings, terminal);
     match command {
-        OneShot::Status(arguments) => status::show(&site, &arguments),
-        OneShot::Logs(arguments) => logs::print(&site, &arguments),
+        OneShot::Status(arguments) => status::show(&site()?, &arguments),
+        OneShot::Logs(arguments) => logs::print(&site()?, &arguments),
         OneShot::Journal(Journal::Verify { workflow }) => {
-            journal::verify(&site, workflow.as_deref())
+            journal::verify(&site()?, workflow.as_deref())
         }
-        OneShot::Journal(Journal::Repair { workflow }) => journal::repair(&site, &workflow),
-        OneShot::Classify(arguments) => classify::judge(&site, &arguments),
-        OneShot::Keys(arguments) => keys::perform(&site, arguments),
+        OneShot::Journal(Journal::Repair { workflow }) => journal::repair(&site()?, &workflow),
+        OneShot::Classify(arguments) => classify::judge(&site()?, &arguments),
+        OneShot::Keys(arguments) => keys::perform(&site()?, arguments),
+        // Items call it, often and from anywhere: neither a configuration nor a workspace has to be there.
+        OneShot::Tell(event) => tell::tell(&event, surroundings, dry_run),
     }
 }
 
-impl Site<'_> {
+impl<'a> Site<'a> {
+    /// Looks where we are.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with a variable, or with the place that was named.
+    fn find(cli: Cli, surroundings: &'a Surroundings, terminal: TerminalHandle) -> Result<Self> {
+        let environment = Options::from_environment(surroundings)?;
+        let (place, directory) = place(cli.directory, cli.config, surroundings)?;
+        // A file that is wrong must not keep a person from looking at what it has led to.
+        let file = place.config.as_deref().map(ConfigFile::read);
+        let file = file.and_then(Result::ok).unwrap_or_default();
+        let options = cli.options.or(environment).or(file.options);
+        let coloured = wants_colour(options.color, surroundings.stdout_is_terminal, surroundings);
+        Ok(Self {
+            place,
+            directory,
+            surroundings,
+            terminal,
+            format: options.format.unwrap_or(Format::Text),
+            paint: Paint(coloured),
+            dry_run: options.dry_run.is_some_and(|switch| switch.0),
+        })
+    }
+
     /// `.orchestrate/`, which is there as soon as there was a run.
     ///
     /// # Errors

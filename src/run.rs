@@ -15,6 +15,7 @@ mod outlook;
 mod present;
 mod session;
 mod signals;
+mod status_file;
 mod suspension;
 
 use std::os::fd::OwnedFd;
@@ -607,6 +608,9 @@ async fn until(wake: Option<tokio::time::Instant>) {
 /// Whether what was typed is something that a guard watches over, and the grace of its items then.
 #[must_use]
 pub fn wants_a_guard(cli: Cli, surroundings: &Surroundings) -> Option<Duration> {
+    if matches!(cli.command, Some(Command::OneShot(_))) {
+        return None;
+    }
     // What is wrong is told by the run itself.
     let invocation = resolve(cli, surroundings).ok()?;
     // As the first process of a container we inherit all its orphans, and somebody has to reap them.

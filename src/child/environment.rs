@@ -75,6 +75,22 @@ impl BaseEnvironment {
 /// `MAX_ARG_STRLEN` of execve(2), for pages of 4 KiB: a variable's name, value and NUL.
 const VARIABLE_BYTES_MAX: usize = 128 * 1024;
 
+/// Adds one variable to what [`BaseEnvironment::with`] made, unless it is there already.
+///
+/// # Errors
+///
+/// As [`BaseEnvironment::with`].
+pub fn add(environment: &mut Vec<CString>, name: &str, value: &OsStr) -> Result<(), String> {
+    let begins_so = |entry: &CString| {
+        let rest = entry.as_bytes().strip_prefix(name.as_bytes());
+        rest.is_some_and(|rest| rest.starts_with(b"="))
+    };
+    if !environment.iter().any(begins_so) {
+        environment.extend(entries([(OsStr::new(name), value)])?);
+    }
+    Ok(())
+}
+
 fn entries<'a>(
     variables: impl IntoIterator<Item = (&'a OsStr, &'a OsStr)>,
 ) -> Result<Vec<CString>, String> {
@@ -119,6 +135,17 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.into(), value.into()))
             .collect()
+    }
+
+    #[test]
+    fn a_variable_that_is_there_is_not_added_again() {
+        let base = BaseEnvironment::unchanged(&caller(&[("NAME", "one"), ("OTHERS", "x")]));
+        let mut child = base.with(&Additions::new()).unwrap();
+        for (name, value) in [("NAME", "two"), ("OTHER", "three")] {
+            add(&mut child, name, OsStr::new(value)).unwrap();
+        }
+        assert_eq!(shown(&child), ["NAME=one", "OTHERS=x", "OTHER=three"]);
+        assert!(add(&mut child, "THIRD", OsStr::new("a\0b")).is_err());
     }
 
     fn secrets() -> Vec<Secret> {

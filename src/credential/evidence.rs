@@ -28,7 +28,7 @@ const EXCERPT_CHARACTERS_MAX: usize = 200;
 /// What became of an attempt, as far as its key and the provider are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Finding {
-    /// The item is done.
+    /// The item is done; when the child says so itself, its key served it, whatever became of the item.
     Done,
     /// The attempt failed, and nobody says that the key or the provider had a part in it.
     Failed,
@@ -75,7 +75,7 @@ pub struct Verdict {
     pub scope: Scope,
     /// How long to wait, when it was limited or the provider is overloaded and somebody said so.
     pub hint: Option<Hint>,
-    /// Who decided: the exit code, or only the text. The limits of belief are those of [`super::key::Key::report`].
+    /// Who decided: the child itself by its status file or its exit code, or only the text. The limits of belief are those of [`super::key::Key::report`].
     pub trust: Trust,
     /// The line that decided, or that says the same as the exit code that did.
     pub line: Option<Line>,
@@ -98,7 +98,7 @@ pub fn tail_of(output: &[u8]) -> &[u8] {
     }
 }
 
-/// What a child says by its end. `tail` is the end of what it wrote, both streams together, its keys masked already.
+/// What a child says by its end, if it does not say it itself ([`super::told::told`]). `tail` is the end of what it wrote, both streams together, its keys masked already.
 #[must_use]
 pub fn verdict(
     ending: &Ending,

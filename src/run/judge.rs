@@ -1,4 +1,5 @@
-//! What the end of an attempt says of its key: reads the clock and the end of the log for those who decide purely.
+//! What an attempt says of its key, itself or by its end: reads the clock and the end of the log for those who decide
+//! purely.
 
 use std::sync::OnceLock;
 
@@ -11,6 +12,7 @@ use crate::credential::hint::Calendar;
 use crate::credential::key::{Class, Trust};
 use crate::credential::pool::Said;
 use crate::credential::profile::{Pattern, Profile};
+use crate::credential::told::told;
 use crate::schedule::event::{Ending, Fault};
 use crate::schedule::retry::ExitCodes;
 
@@ -36,24 +38,34 @@ impl Judge {
         }
     }
 
-    /// The verdict on an attempt that ended like this; `log` gives the end of its output.
-    pub(super) fn judge(&self, ending: &Ending, log: impl FnOnce() -> Vec<u8>) -> Verdict {
+    /// The verdict on an attempt that ended like this; `status` is the end of its status file, and `log` gives the end of
+    /// its output.
+    pub(super) fn judge(
+        &self,
+        ending: &Ending,
+        status: &[u8],
+        log: impl FnOnce() -> Vec<u8>,
+    ) -> Verdict {
+        if status.is_empty() {
+            return self.judge_end(ending, log);
+        }
+        let own_word = told(status, &calendar(&Zoned::now()));
+        own_word.unwrap_or_else(|| self.judge_end(ending, log))
+    }
+
+    fn judge_end(&self, ending: &Ending, log: impl FnOnce() -> Vec<u8>) -> Verdict {
         let log = match ending {
             Ending::Exited(0) => return DONE,
             Ending::Unstartable(_) | Ending::Crowded(_) => Vec::new(),
             Ending::Exited(_) | Ending::Killed(_) if !self.has_pool => Vec::new(),
             Ending::Exited(_) | Ending::Killed(_) => log(),
         };
-        let calendar = Calendar {
-            now: &Zoned::now(),
-            zones: &|name| TimeZone::get(name).ok(),
-        };
         verdict(
             ending,
             tail_of(&log),
             &self.codes,
             self.profile(),
-            &calendar,
+            &calendar(&Zoned::now()),
         )
     }
 
@@ -64,6 +76,13 @@ impl Judge {
                 .or_else(|_| Profile::new(&[]))
                 .expect("the patterns that are shipped are tested")
         })
+    }
+}
+
+fn calendar(now: &Zoned) -> Calendar<'_> {
+    Calendar {
+        now,
+        zones: &|name| TimeZone::get(name).ok(),
     }
 }
 
@@ -83,6 +102,8 @@ pub(super) fn fault(verdict: &Verdict, leased: bool) -> Fault {
         Finding::RateLimited(_) | Finding::Rejected if leased => Fault::Credential,
         Finding::RateLimited(_) if !is_only_text => Fault::Credential,
         Finding::Overloaded if leased || !is_only_text => Fault::Provider,
+        // Only its status file can say that of a child that exited 0.
+        Finding::Rejected if !is_only_text => Fault::Denied,
         // A key that is not ours cannot be exchanged, and a text says nothing of it.
         Finding::Done
         | Finding::Failed

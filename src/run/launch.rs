@@ -13,6 +13,7 @@ use super::Message;
 use super::item_output::{ItemOutput, OutputReport, Side, Untouched};
 use super::judge::Judge;
 use super::outlook::{Filled, fill};
+use super::status_file::StatusFile;
 use crate::child::attempt::{Attempt, Ended, STACK_BYTES};
 use crate::child::control::Control;
 use crate::child::environment::{Additions, BaseEnvironment, arguments};
@@ -24,6 +25,7 @@ use crate::config::options::Format;
 use crate::config::resolve::{Invocation, Mode, Verbosity};
 use crate::credential::evidence::{TAIL_BYTES_MAX, Verdict};
 use crate::credential::secret::Secret;
+use crate::credential::told::STATUS_VARIABLE;
 use crate::error::{Error, Result};
 use crate::escape::clipped;
 use crate::items::item::Item;
@@ -47,7 +49,7 @@ const OWN_VARIABLES: &[&str] = &[
     "ORCHESTRATE_ATTEMPT",
     "ORCHESTRATE_SLOT",
     "ORCHESTRATE_CREDENTIAL",
-    "ORCHESTRATE_STATUS_FILE",
+    STATUS_VARIABLE,
 ];
 
 /// A command that is told is cut after this many characters.
@@ -314,7 +316,7 @@ impl Launcher {
     fn start(
         &self,
         order: &Order<'_>,
-        attempt: Attempt,
+        mut attempt: Attempt,
         control: Control,
         invocation: &Invocation,
     ) {
@@ -324,7 +326,7 @@ impl Launcher {
         let body: Box<dyn FnOnce() + Send> = match invocation.mode {
             Mode::Sequential => Box::new(move || {
                 let ended = attempt.run(&control, &mut Untouched);
-                let verdict = judge.judge(&ended.ending, Vec::new);
+                let verdict = judge.judge(&ended.ending, &[], Vec::new);
                 send(&messages, index, ended, OutputReport::default(), verdict);
             }),
             Mode::Parallel(_) => {
@@ -336,9 +338,11 @@ impl Launcher {
                     let log = run.create_log(&id, number);
                     let waker = Arc::clone(control.wake());
                     let mut output = ItemOutput::new(sides, log, terminal, waker);
+                    let status = StatusFile::give(&run, &id, number, &mut attempt.environment);
                     let ended = attempt.run(&control, &mut output);
+                    let status = status.map_or_else(Vec::new, |status| status.end());
                     let log = || output.log_end(TAIL_BYTES_MAX);
-                    let verdict = judge.judge(&ended.ending, log);
+                    let verdict = judge.judge(&ended.ending, &status, log);
                     send(&messages, index, ended, output.into_report(), verdict);
                 })
             }
@@ -376,7 +380,7 @@ impl Launcher {
             ending,
             left: Vec::new(),
         };
-        let verdict = self.judge.judge(&ended.ending, Vec::new);
+        let verdict = self.judge.judge(&ended.ending, &[], Vec::new);
         let report = OutputReport::default();
         send(&self.messages, index, ended, report, verdict);
     }

@@ -50,7 +50,7 @@ use crate::state::run_record::RunRecord;
 const OWN_DESCRIPTORS: usize = 32;
 
 /// What a running item keeps open, both ends of its pipes while it is started included.
-const ITEM_DESCRIPTORS_MAX: usize = 7;
+const ITEM_DESCRIPTORS_MAX: usize = 8;
 
 /// What a run holds on disk.
 pub(super) struct Stores {

@@ -29,7 +29,8 @@ pub enum Ending {
     Crowded(String),
 }
 
-/// Whose fault it is that an attempt did not succeed.
+/// Whose fault it is that an attempt did not succeed. Only the item itself can say so of an attempt that exited with 0, and
+/// then every fault but [`Item`](Self::Item) keeps it from being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
     /// The item's, as far as anybody can tell.
@@ -38,6 +39,8 @@ pub enum Fault {
     Credential,
     /// The provider's, who is overloaded; the same goes for the item.
     Provider,
+    /// The item was turned away, and there is no other credential to try: it failed, however its process ended.
+    Denied,
 }
 
 /// What became of an attempt.

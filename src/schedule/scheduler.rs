@@ -346,7 +346,11 @@ impl Scheduler {
             return;
         }
         self.room.recover();
-        let outcome = outcome_of(ending, stopping);
+        let outcome = match (outcome_of(ending, stopping), fault) {
+            // It says itself that it is not.
+            (Outcome::Done, Fault::Credential | Fault::Provider | Fault::Denied) => Outcome::Failed,
+            (outcome, _) => outcome,
+        };
         if outcome == Outcome::Done {
             self.done_times.add(now.saturating_sub(started_at));
         }

@@ -8,6 +8,7 @@
 //! .orchestrate/                        0700, with a .gitignore of its own
 //!   WORKFLOW/journal.jsonl  lock
 //!   runs/RUN-ID/run.json    events.jsonl    logs/ITEM-ID.ATTEMPT.log
+//!                                             status/ITEM-ID.ATTEMPT.jsonl
 //!   runs/latest ─► RUN-ID
 //! ```
 
@@ -41,6 +42,8 @@ pub(super) const RUN_RECORD: &str = "run.json";
 pub(super) const EVENTS: &str = "events.jsonl";
 /// A run's raw output.
 pub(super) const LOGS: &str = "logs";
+/// What items say of themselves.
+const STATUS: &str = "status";
 /// How often a run's name is drawn before we believe that something else is wrong.
 const RUN_ID_DRAWS_MAX: u32 = 16;
 
@@ -274,16 +277,19 @@ pub struct RunDirectory {
     runs: HeldDirectory,
     directory: HeldDirectory,
     logs: HeldDirectory,
+    status: HeldDirectory,
 }
 
 impl RunDirectory {
     fn new(id: RunId, directory: HeldDirectory, runs: HeldDirectory) -> Result<Self> {
         let logs = directory.child(LOGS)?;
+        let status = directory.child(STATUS)?;
         Ok(Self {
             id,
             runs,
             directory,
             logs,
+            status,
         })
     }
 
@@ -320,6 +326,18 @@ impl RunDirectory {
     /// [`io::ErrorKind::AlreadyExists`], or why it could not be made.
     pub fn create_log(&self, item: &ItemId, attempt: u32) -> io::Result<File> {
         self.logs.create_new(log_name(item, attempt))
+    }
+
+    /// Makes the file in which one attempt may say how it fares, open for reading and writing, and says its path; it must
+    /// not be there yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_log`](Self::create_log).
+    pub fn create_status(&self, item: &ItemId, attempt: u32) -> io::Result<(File, PathBuf)> {
+        let name = format!("{item}.{attempt}.jsonl");
+        let file = self.status.create_new(&name)?;
+        Ok((file, self.status.join(name)))
     }
 
     /// Makes `events.jsonl`, open for writing; it must not be there yet.

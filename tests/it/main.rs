@@ -35,5 +35,6 @@ mod status;
 mod stop;
 mod support;
 mod suspend;
+mod tell;
 mod time;
 mod usage;

@@ -50,7 +50,7 @@ impl Calendar<'_> {
 
     /// How long it is until the number of seconds, or milliseconds, since 1970 that `text` begins with; `None` when it
     /// has passed, or when the number is so small that it is no such thing.
-    pub(super) fn until_epoch(&self, text: &[u8]) -> Option<Duration> {
+    pub(in crate::credential) fn until_epoch(&self, text: &[u8]) -> Option<Duration> {
         let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let number: u128 = std::str::from_utf8(&text[..length]).ok()?.parse().ok()?;
         let millis = match number {
@@ -67,7 +67,7 @@ impl Calendar<'_> {
     }
 
     /// How long it is until the date of RFC 3339 that `text` begins with.
-    pub(super) fn until_rfc3339(&self, text: &[u8]) -> Option<Duration> {
+    pub(in crate::credential) fn until_rfc3339(&self, text: &[u8]) -> Option<Duration> {
         let part_of_date = |byte: &&u8| byte.is_ascii_alphanumeric() || b":.+-".contains(byte);
         let length = text.iter().take_while(part_of_date).count();
         let date = std::str::from_utf8(&text[..length]).ok()?;

@@ -639,6 +639,25 @@ fn sequential() -> Limits {
 }
 
 #[test]
+fn an_item_that_takes_back_its_exit_0_is_not_done() {
+    for (fault, outcome) in [
+        (Fault::Credential, Outcome::Deferred),
+        (Fault::Provider, Outcome::Deferred),
+        (Fault::Denied, Outcome::Failed),
+        (Fault::Item, Outcome::Done),
+    ] {
+        let event = Event::Exited {
+            item: A,
+            ending: Ending::Exited(0),
+            fault,
+        };
+        Script::new(1, limits(1))
+            .started(&[A])
+            .expect(event, &[record(A, outcome)]);
+    }
+}
+
+#[test]
 fn a_sequential_item_begins_when_the_one_before_is_on_disk() {
     Script::new(2, sequential())
         .started(&[A])

@@ -8,7 +8,8 @@
 /// - `note SIGNAL…` writes down and announces these signals from now on, instead of dying by them;
 /// - `linger WORDS` tells the test something and waits until a noted signal comes, even one that comes before the
 ///   shell has begun to wait; it leaves nothing behind;
-/// - `die SIGNAL` dies by a signal, on the record.
+/// - `die SIGNAL` dies by a signal, on the record;
+/// - `retract` exits 0 and stands by it that the item is not done, on the record.
 const PRELUDE: &str = r#"#!/bin/sh
 item=$1 attempt=$2 sleeper=
 witness() {
@@ -43,6 +44,11 @@ die() {
     witness exit "SIG$1"
     trap - EXIT
     kill -s "$1" $$
+}
+retract() {
+    witness exit retracted
+    trap - EXIT
+    exit 0
 }
 trap 'witness exit $?' EXIT
 witness start
