@@ -55,7 +55,7 @@ fn a_child_has_default_signals_whatever_the_caller_ignores() {
 #[test]
 fn a_child_knows_itself() {
     let (_, shown) = run(
-        "export ORCHESTRATE_ITEM_PATH=outer ORCHESTRATE_CREDENTIAL=outer PYTHONUNBUFFERED=",
+        "export ORCHESTRATE_ITEM_PATH=outer ORCHESTRATE_CREDENTIAL=outer ORCHESTRATE_STATUS_FILE=outer PYTHONUNBUFFERED=",
         "tr '\\0' '\\n' </proc/$$/environ | grep -E '^(ORCHESTRATE|PYTHONUN)'",
     );
     let mut variables: BTreeMap<&str, &str> = shown
@@ -64,6 +64,8 @@ fn a_child_knows_itself() {
         .collect();
     let run_id = variables.remove("ORCHESTRATE_RUN_ID").expect("a run");
     assert!(run_id.contains('T'), "{run_id}");
+    let status = variables.remove("ORCHESTRATE_STATUS_FILE").expect("a file");
+    assert!(status.ends_with("/status/issue-42.1.jsonl"), "{status}");
     let expected = [
         ("ORCHESTRATE_ATTEMPT", "1"),
         ("ORCHESTRATE_ITEM_ID", "issue-42"),

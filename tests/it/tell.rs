@@ -1,5 +1,7 @@
 //! What an item says of its key in its status file, and `orchestrate tell`, with which a script says it.
 
+use nix::sys::signal::Signal;
+
 use crate::support::workspace::Workspace;
 
 const POOL: &str = "credentials = { pool = { env = \"TEST_KEYS\" }, inject = \"TEST_KEY\" }";
@@ -88,16 +90,17 @@ fn without_a_pool_an_item_that_was_turned_away_is_not_done() {
 }
 
 #[test]
-fn an_overloaded_provider_is_told_without_blame_for_the_key() {
-    let body = "[ $attempt -gt 1 ] || { orchestrate tell overloaded --retry-after 1; exit 1; }\n\
-                exit 0";
-    let workspace = with_keys(&["a"], body);
-    let launch = workspace
-        .orchestrate(&["-j1", "w"])
-        .env("TEST_KEYS", "only-made-up-key");
-    let finished = launch.finish().exits(0);
-    finished.says(&["the provider is overloaded; back in the queue", "1 done"]);
-    assert_eq!(credentials(&workspace), ["key-1", "key-1"]);
+fn an_item_that_tells_of_an_overloaded_provider_goes_back_to_the_queue() {
+    for end in ["exit 1", "retract"] {
+        let workspace = with_keys(&["a"], &format!("orchestrate tell overloaded; {end}"));
+        let launch = workspace
+            .orchestrate(&["-j1", "w"])
+            .env("TEST_KEYS", "only-made-up-key");
+        let running = launch.start();
+        running.wait_for("the provider is overloaded; back in the queue");
+        running.signal(Signal::SIGINT);
+        running.finish().exits(75).says(&["1 deferred"]);
+    }
 }
 
 #[test]
