@@ -102,7 +102,7 @@ pub(super) fn fault(verdict: &Verdict, leased: bool) -> Fault {
         Finding::RateLimited(_) | Finding::Rejected if leased => Fault::Credential,
         Finding::RateLimited(_) if !is_only_text => Fault::Credential,
         Finding::Overloaded if leased || !is_only_text => Fault::Provider,
-        // Only its status file can say that of a child that exited 0.
+        // There is no other key, and a child that says so in its status file may have exited 0.
         Finding::Rejected if !is_only_text => Fault::Denied,
         // A key that is not ours cannot be exchanged, and a text says nothing of it.
         Finding::Done

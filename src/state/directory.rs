@@ -317,7 +317,8 @@ impl RunDirectory {
         format!("{RUNS}/{}/{LOGS}/{}", self.id, log_name(item, attempt))
     }
 
-    /// Makes the file for the raw output of one attempt; it must not be there yet.
+    /// Makes the file for the raw output of one attempt; only an empty one may be there, of an attempt for which the system
+    /// had no room and which now has its number again.
     ///
     /// The file is made in the directory that was opened when the run began, whatever lies at its path now.
     ///
@@ -325,18 +326,18 @@ impl RunDirectory {
     ///
     /// [`io::ErrorKind::AlreadyExists`], or why it could not be made.
     pub fn create_log(&self, item: &ItemId, attempt: u32) -> io::Result<File> {
-        self.logs.create_new(log_name(item, attempt))
+        new_or_empty(&self.logs, &log_name(item, attempt))
     }
 
-    /// Makes the file in which one attempt may say how it fares, open for reading and writing, and says its path; it must
-    /// not be there yet.
+    /// Makes the file in which one attempt may say how it fares, open for reading and writing, and says its path; only an
+    /// empty one may be there.
     ///
     /// # Errors
     ///
     /// As [`create_log`](Self::create_log).
     pub fn create_status(&self, item: &ItemId, attempt: u32) -> io::Result<(File, PathBuf)> {
         let name = format!("{item}.{attempt}.jsonl");
-        let file = self.status.create_new(&name)?;
+        let file = new_or_empty(&self.status, &name)?;
         Ok((file, self.status.join(name)))
     }
 
@@ -375,6 +376,17 @@ impl RunDirectory {
             })
         });
         published.map_err(|e| self.runs.failed("write", LATEST, &e))
+    }
+}
+
+fn new_or_empty(directory: &HeldDirectory, name: &str) -> io::Result<File> {
+    let error = match directory.create_new(name) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => error,
+        made => return made,
+    };
+    match directory.open_file(name, Access::Update) {
+        Ok(Some(file)) if file.metadata()?.len() == 0 => Ok(file),
+        Ok(_) | Err(_) => Err(error),
     }
 }
 
@@ -594,8 +606,11 @@ mod tests {
             state.path().join(run.log_reference(&item("issue-42"), 1)),
             path
         );
-        run.create_log(&item("issue-42"), 1).unwrap();
-        assert_eq!(mode(&path), 0o600);
+        for _ in 0..2 {
+            run.create_log(&item("issue-42"), 1).unwrap();
+            assert_eq!(mode(&path), 0o600);
+        }
+        fs::write(&path, "output").unwrap();
         let again = run.create_log(&item("issue-42"), 1).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
 
@@ -603,6 +618,25 @@ mod tests {
         symlink(&target, run.log_path(&item("issue-42"), 2)).unwrap();
         assert!(run.create_log(&item("issue-42"), 2).is_err());
         assert!(!target.exists());
+    }
+
+    #[test]
+    fn each_attempt_may_say_how_it_fares_in_a_private_file() {
+        let base = tempfile::tempdir().unwrap();
+        let state = StateDirectory::prepare(base.path()).unwrap();
+        let run = state.new_run(now()).unwrap();
+        let create = |attempt| run.create_status(&item("issue-42"), attempt);
+        let (_, path) = create(1).unwrap();
+        assert_eq!(path, run.path().join("status/issue-42.1.jsonl"));
+        assert_eq!((mode(&path), fs::read(&path).unwrap()), (0o600, Vec::new()));
+        assert_eq!(create(1).unwrap().1, path);
+        fs::write(&path, "{}\n").unwrap();
+        assert!(create(1).is_err());
+
+        let target = base.path().join("target");
+        fs::write(&target, "").unwrap();
+        symlink(&target, run.path().join("status/issue-42.2.jsonl")).unwrap();
+        assert!(create(2).is_err());
     }
 
     #[test]

@@ -43,8 +43,12 @@ fn the_third_waits(
     gates.order("c", "exit 0");
     let finished = running.finish().exits(0);
     finished.says(&["at most 1 at once until there is room", "3 done"]);
-    // What was not started was no attempt.
+    // What was not started was no attempt, and has left no log in the way.
     assert_eq!(workspace.started().len(), 3);
+    assert_eq!(
+        std::fs::read_to_string(workspace.log("c")).unwrap(),
+        "here\n"
+    );
     assert_eq!(workspace.done(), THREE);
 }
 
