@@ -10,6 +10,7 @@ mod judge;
 mod keep;
 mod keys;
 mod launch;
+mod limits;
 mod metrics;
 mod outlook;
 mod present;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use nix::sys::resource::{Resource, getrlimit};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -16,6 +15,7 @@ use super::item_output::OutputReport;
 use super::judge::{Judge, blame, fault};
 use super::keys::Keys;
 use super::launch::{self, Launcher, Order, inheritable, millis};
+use super::limits::limits;
 use super::outlook::{command_fingerprint, fingerprint};
 use super::signals::Received;
 use super::suspension::{Permit, Suspending};
@@ -24,7 +24,7 @@ use crate::child::control::Control;
 use crate::child::kin::{Rest, UNKILLABLE};
 use crate::config::resolve::{Mode, Verbosity};
 use crate::credential::secret::Secret;
-use crate::error::{Error, ExitStatus, Result};
+use crate::error::{ExitStatus, Result};
 use crate::escape::escape_text;
 use crate::items::item::{Item, ItemId};
 use crate::items::plan::{Plan, PlannedState};
@@ -35,8 +35,8 @@ use crate::report::stages::StageView;
 use crate::report::summary::Summary;
 use crate::schedule::clock::Clock;
 use crate::schedule::event::{Action, CredentialIndex, Ending, Event, ItemIndex, Notice, Outcome};
-use crate::schedule::scheduler::{Limits, Scheduler};
-use crate::schedule::stage::{Discipline, Raised};
+use crate::schedule::scheduler::Scheduler;
+use crate::schedule::stage::Raised;
 use crate::state::directory::{RunDirectory, StateDirectory};
 use crate::state::journal::Journal;
 use crate::state::journal_thread::{JournalThread, News};
@@ -45,12 +45,6 @@ use crate::state::record::{End, Outcome as RecordedOutcome, Record, Step};
 use crate::state::run_event::RunEvent;
 use crate::state::run_id::RunId;
 use crate::state::run_record::RunRecord;
-
-/// What we keep open ourselves, at most.
-const OWN_DESCRIPTORS: usize = 32;
-
-/// What a running item keeps open, both ends of its pipes while it is started included.
-const ITEM_DESCRIPTORS_MAX: usize = 8;
 
 /// What a run holds on disk.
 pub(super) struct Stores {
@@ -898,55 +892,6 @@ fn journal_thread(journal: Journal, messages: UnboundedSender<Message>) -> Resul
         // The loop is gone only when the whole process is going.
         let _nobody = messages.send(message);
     })
-}
-
-fn limits(visit: &Visit<'_>, slots: usize) -> Result<Limits> {
-    let invocation = &visit.invocation;
-    let (width, discipline) = match invocation.mode {
-        Mode::Sequential => (1, Discipline::Shared),
-        Mode::Parallel(width) => (width, Discipline::Isolated),
-    };
-    if slots < width {
-        visit.voice.warning(&format!(
-            "--parallel {width} has only {slots} credential slots: no more items run at once; more keys, or \
-             `slots` in [credentials], widen it"
-        ));
-    }
-    let width = width.min(slots);
-    let room = room_for_items()?;
-    if room < width {
-        visit.voice.warning(&format!(
-            "--parallel {width} is lowered to {room}: no more file descriptors are allowed; `ulimit -n 1024` widens it"
-        ));
-    }
-    let width = width.min(room);
-    Ok(Limits {
-        width,
-        failures_max: invocation.failures_max,
-        credential_wait: invocation.credential_wait,
-        timeout: invocation.timeout,
-        idle_timeout: invocation.idle_timeout,
-        stop_after: invocation.stop_after,
-        retry: invocation.retry.clone(),
-        // Two runs that began in the same second shall not retry in step.
-        seed: u64::from(std::process::id()),
-        grace: invocation.grace,
-        discipline,
-    })
-}
-
-/// How many items the limit on open files leaves room for (getrlimit(2)).
-fn room_for_items() -> Result<usize> {
-    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE)
-        .map_err(|error| Error::state(format!("cannot read the limit on open files: {error}")))?;
-    let soft = usize::try_from(soft).unwrap_or(usize::MAX);
-    match soft.saturating_sub(OWN_DESCRIPTORS) / ITEM_DESCRIPTORS_MAX {
-        0 => {
-            let message = format!("only {soft} open files are allowed, too few to run an item");
-            Err(Error::usage(message).with_hint("ulimit -n 1024"))
-        }
-        room => Ok(room),
-    }
 }
 
 /// Items whose command cannot be built: they fail without being started, and harm nobody.

@@ -1,0 +1,69 @@
+//! What bounds a run: what was asked for, as far as there are keys and descriptors for it.
+
+use nix::sys::resource::{Resource, getrlimit};
+
+use super::Visit;
+use crate::config::resolve::Mode;
+use crate::error::{Error, Result};
+use crate::schedule::scheduler::Limits;
+use crate::schedule::stage::Discipline;
+
+/// What we keep open ourselves, at most.
+const OWN_DESCRIPTORS: usize = 32;
+
+/// What a running item keeps open, both ends of its pipes while it is started included.
+const ITEM_DESCRIPTORS_MAX: usize = 8;
+
+/// The limits of a run whose keys have this many slots; a person is told of what lowers the number of items at once.
+///
+/// # Errors
+///
+/// When not even one item may have the descriptors that it needs.
+pub(super) fn limits(visit: &Visit<'_>, slots: usize) -> Result<Limits> {
+    let invocation = &visit.invocation;
+    let (width, discipline) = match invocation.mode {
+        Mode::Sequential => (1, Discipline::Shared),
+        Mode::Parallel(width) => (width, Discipline::Isolated),
+    };
+    if slots < width {
+        visit.voice.warning(&format!(
+            "--parallel {width} has only {slots} credential slots: no more items run at once; more keys, or \
+             `slots` in [credentials], widen it"
+        ));
+    }
+    let width = width.min(slots);
+    let room = room_for_items()?;
+    if room < width {
+        visit.voice.warning(&format!(
+            "--parallel {width} is lowered to {room}: no more file descriptors are allowed; `ulimit -n 1024` widens it"
+        ));
+    }
+    let width = width.min(room);
+    Ok(Limits {
+        width,
+        failures_max: invocation.failures_max,
+        credential_wait: invocation.credential_wait,
+        timeout: invocation.timeout,
+        idle_timeout: invocation.idle_timeout,
+        stop_after: invocation.stop_after,
+        retry: invocation.retry.clone(),
+        // Two runs that began in the same second shall not retry in step.
+        seed: u64::from(std::process::id()),
+        grace: invocation.grace,
+        discipline,
+    })
+}
+
+/// How many items the limit on open files leaves room for (getrlimit(2)).
+fn room_for_items() -> Result<usize> {
+    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE)
+        .map_err(|error| Error::state(format!("cannot read the limit on open files: {error}")))?;
+    let soft = usize::try_from(soft).unwrap_or(usize::MAX);
+    match soft.saturating_sub(OWN_DESCRIPTORS) / ITEM_DESCRIPTORS_MAX {
+        0 => {
+            let message = format!("only {soft} open files are allowed, too few to run an item");
+            Err(Error::usage(message).with_hint("ulimit -n 1024"))
+        }
+        room => Ok(room),
+    }
+}
