@@ -182,6 +182,10 @@ impl<S: Store> Pool<S> {
     pub fn grant(&mut self, now: Moment) -> Result<Vec<Grant<S::Hold>>> {
         let mut grants = Vec::new();
         self.ask_again = None;
+        let said_at = self.queued_at;
+        if said_at.is_some_and(|at| now >= at.plus(SAY_AGAIN)) {
+            self.queue_up(now)?;
+        }
         while let Some(&Waiting { item, .. }) = self.waiting.front() {
             if self.is_held_up(now) {
                 break;

@@ -340,8 +340,9 @@ proptest! {
             let in_order = served.iter().enumerate().all(|(place, item)| place == *item);
             prop_assert!(in_order, "first come, first served");
             let waits = served.len() < asked;
-            let wakes = pool.wake_at(now).is_some();
-            prop_assert!(!waits || wakes || !held.is_empty(), "somebody is forgotten");
+            let wakes = pool.wake_at(now);
+            prop_assert!(!waits || wakes.is_some() || !held.is_empty(), "somebody is forgotten");
+            prop_assert!(wakes.is_none_or(|wake| wake > now), "it would never sleep");
         }
     }
 }
