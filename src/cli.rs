@@ -20,7 +20,8 @@ Every option may also come from the environment (ORCHESTRATE_PARALLEL for --para
 orchestrate.toml (parallel = 4); the command line wins, then the environment, then the file.
 
 Exit status: 0 all done, 1 an item failed, 2 wrong usage, 65 damaged journal, 69 no item source,
-74 state not writable, 75 work is left; from the second Ctrl-C on it dies by the signal.
+74 state not writable, 75 work is left, 77 every key was rejected; from the second Ctrl-C on it
+dies by the signal.
 
 Signals: Ctrl-C once drains, twice (or SIGTERM) stops, three times (or SIGQUIT) kills; Ctrl-Z and fg
 suspend and continue everything; SIGUSR1 says how it is going.";

@@ -159,7 +159,7 @@ options! {
     /// List the items and what would happen to each; run nothing, write nothing, read no key
     #[arg(short = 'n', num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     dry_run: Switch,
-    /// Also run items that are done: `changed` (their content changed since) or `all`
+    /// Also run items that are done: `changed` (their content or the command changed since) or `all`
     #[arg(value_name = "WHICH")]
     rerun: Rerun,
     /// Only items whose last attempt `failed`, timed out or was interrupted

@@ -33,6 +33,11 @@ const CREDENTIAL_WAIT_DEFAULT: TimeSpan = TimeSpan::from_secs(15 * 60);
 /// How many runs are kept where nobody says it.
 const KEEP_RUNS_DEFAULT: usize = 20;
 
+/// What may stand in place of a workflow.
+const COMMANDS: [&str; 7] = [
+    "run", "status", "logs", "journal", "classify", "keys", "tell",
+];
+
 /// How items are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -370,7 +375,7 @@ pub fn known_workflow(name: &str, file: &ConfigFile, arguments: &[String]) -> Re
             .keys()
             .map(String::as_str)
             .chain(builtin)
-            .chain(["run"])
+            .chain(COMMANDS)
             .collect();
         let message = format!("there is no workflow `{}`", name.escape_debug());
         return Err(Error::usage(message).with_hint(suggest::hint(name, known.iter().copied())));
