@@ -62,20 +62,6 @@ impl Store for KeyStore {
         }
     }
 
-    fn report(
-        &mut self,
-        key: usize,
-        epoch: Epoch,
-        report: Report,
-        now: Moment,
-        context: Context,
-    ) -> Result<Key> {
-        match self {
-            Self::Shared(store) => store.report(key, epoch, report, now, context),
-            Self::Private(store) => store.report(key, epoch, report, now, context),
-        }
-    }
-
     fn report_because(
         &mut self,
         key: usize,

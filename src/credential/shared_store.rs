@@ -319,18 +319,6 @@ impl Store for SharedStore {
         noted.map(drop)
     }
 
-    fn report(
-        &mut self,
-        key: usize,
-        epoch: Epoch,
-        report: Report,
-        now: Moment,
-        context: Context,
-    ) -> Result<Key> {
-        let note = |key: &mut Key| key.report(epoch, report, now, context);
-        self.heard(key, now, None, note)
-    }
-
     fn report_because(
         &mut self,
         key: usize,
@@ -341,7 +329,7 @@ impl Store for SharedStore {
         reason: &str,
     ) -> Result<Key> {
         let note = |key: &mut Key| key.report(epoch, report, now, context);
-        self.heard(key, now, Some(reason), note)
+        self.heard(key, now, Some(reason).filter(|it| !it.is_empty()), note)
     }
 
     fn queue_up(&mut self, wanted: &[usize], now: Moment) -> Result<()> {

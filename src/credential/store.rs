@@ -32,25 +32,12 @@ pub trait Store {
     /// When its end could not be noted; the slot is free all the same.
     fn release(&mut self, key: usize, hold: Self::Hold, now: Moment) -> Result<()>;
 
-    /// Notes what the lease `epoch` has to say, and returns what is known of the key then.
+    /// Notes what the lease `epoch` has to say, and returns what is known of the key then. `reason` is what a person is
+    /// to read about it later: one line, masked and escaped; nothing, if it is empty.
     ///
     /// # Errors
     ///
     /// When it could not be noted.
-    fn report(
-        &mut self,
-        key: usize,
-        epoch: Epoch,
-        report: Report,
-        now: Moment,
-        context: Context,
-    ) -> Result<Key>;
-
-    /// As [`Store::report`], with what a person is to read about it later: one line, masked and escaped.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::report`].
     fn report_because(
         &mut self,
         key: usize,
@@ -59,9 +46,22 @@ pub trait Store {
         now: Moment,
         context: Context,
         reason: &str,
+    ) -> Result<Key>;
+
+    /// As [`Store::report_because`], without a reason.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::report_because`].
+    fn report(
+        &mut self,
+        key: usize,
+        epoch: Epoch,
+        report: Report,
+        now: Moment,
+        context: Context,
     ) -> Result<Key> {
-        let _ = reason;
-        self.report(key, epoch, report, now, context)
+        self.report_because(key, epoch, report, now, context, "")
     }
 
     /// Stands in the line of all who wait for keys, for these: [`Store::try_lease`] then grants none of them to
@@ -138,13 +138,14 @@ impl Store for PrivateStore {
         Ok(())
     }
 
-    fn report(
+    fn report_because(
         &mut self,
         key: usize,
         epoch: Epoch,
         report: Report,
         now: Moment,
         context: Context,
+        _: &str,
     ) -> Result<Key> {
         let key = &mut self.keys[key].key;
         key.report(epoch, report, now, context);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Message;
-use super::judge::{blame, said};
+use super::judge::said;
 use crate::config::resolve::Invocation;
 use crate::credential::coordinator::{Coordinator, News};
 use crate::credential::evidence::Verdict;
@@ -111,10 +111,10 @@ impl Keys {
         lease.and_then(|lease| lease.hold.descriptor())
     }
 
-    /// Hands on what the end of the item's attempt says of its key.
-    pub(super) fn hear(&self, item: ItemIndex, verdict: &Verdict) {
+    /// Hands on what the end of the item's attempt says of its key, and why, for a person.
+    pub(super) fn hear(&self, item: ItemIndex, verdict: &Verdict, why: &str) {
         if let (Some(lease), Some(said)) = (self.leases.get(&item), said(verdict)) {
-            let reason = blame(verdict);
+            let reason = why.to_owned();
             self.coordinator
                 .hear(item, lease.credential, lease.epoch, said, reason);
         }

@@ -353,13 +353,16 @@ impl<'a> Session<'a> {
                 } else {
                     self.note_end(item, &ending, report);
                 }
-                self.blames.insert(item, blame(&verdict));
+                let why = blame(&verdict);
                 let keys = self.keys.as_ref();
                 let fault = fault(&verdict, keys.is_some_and(|keys| keys.is_leased(item)));
                 // What we have ended says nothing of its key.
                 let was_stopped = self.live.get(&item).is_some_and(|live| live.stopped);
                 if let Some(keys) = keys.filter(|_| !was_stopped) {
-                    keys.hear(item, &verdict);
+                    keys.hear(item, &verdict, &why);
+                }
+                if !why.is_empty() {
+                    self.blames.insert(item, why);
                 }
                 self.step(Event::Exited {
                     item,
@@ -634,7 +637,7 @@ impl<'a> Session<'a> {
                 let result = known
                     .unwrap_or_else(|| unstarted(&self.items[item.0], &self.masker, outcome, None));
                 if result.outcome == Outcome::Deferred {
-                    let why = self.blames.remove(&item).filter(|why| !why.is_empty());
+                    let why = self.blames.remove(&item);
                     keep::note_deferred(&mut self.record.items[item.0], why);
                     let item = result.id.clone();
                     self.chronicle.tell(RunEvent::ItemDeferred { item });

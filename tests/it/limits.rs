@@ -2,25 +2,8 @@
 
 use nix::sys::signal::Signal;
 
+use crate::support::pool::{KEYS, POOL, credentials, with_keys};
 use crate::support::workspace::Workspace;
-
-const POOL: &str = "credentials = { pool = { env = \"TEST_KEYS\" }, inject = \"TEST_KEY\" }";
-const KEYS: &str = "first-made-up-key, second-made-up-key";
-
-fn with_keys(items: &[&str], body: &str) -> Workspace {
-    let workspace = Workspace::new(items, body);
-    workspace.configure("", POOL);
-    workspace
-}
-
-/// The credential of each attempt, in the order of their starts.
-fn credentials(workspace: &Workspace) -> Vec<String> {
-    let witness = workspace.witness();
-    let starts = witness.lines().filter(|line| line.starts_with("start "));
-    starts
-        .filter_map(|line| Some(line.split(' ').nth(4)?.to_owned()))
-        .collect()
-}
 
 #[test]
 fn a_limited_item_goes_on_with_another_key_and_loses_no_attempt() {
