@@ -14,6 +14,7 @@ pub mod pool;
 pub mod profile;
 pub mod secret;
 pub mod shared_store;
+pub mod snapshot;
 pub mod source;
 pub mod store;
 pub mod told;

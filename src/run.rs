@@ -38,6 +38,7 @@ use crate::credential::evidence::Verdict;
 use crate::credential::key_store::Hold;
 use crate::credential::pool::Grant;
 use crate::credential::secret::Secret;
+use crate::credential::snapshot::Snapshot;
 use crate::credential::source;
 use crate::error::{Error, ExitStatus, Result};
 use crate::items::collected::Collected;
@@ -93,6 +94,8 @@ pub(crate) enum Message {
         /// How long it takes until one comes back; `None`: all were rejected.
         back_in: Option<Duration>,
     },
+    /// The keys stand otherwise than before.
+    KeysChanged(Snapshot),
     /// The keys' state is in trouble, for this reason.
     KeyTrouble(String),
     /// Nothing of an item runs any more until it is resumed.

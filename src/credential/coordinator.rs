@@ -8,8 +8,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use super::key::{Epoch, Key, Moment};
+use super::key::{Epoch, Moment};
 use super::pool::{Grant, Pool, Prospect, Said};
+use super::snapshot::Snapshot;
 use super::store::Store;
 use crate::error::{Error, Result};
 use crate::schedule::event::{CredentialIndex, ItemIndex};
@@ -27,6 +28,8 @@ pub enum News<H> {
         /// How long it takes until a key comes back; `None`: all were rejected.
         back_in: Option<Duration>,
     },
+    /// The keys stand otherwise than before, or something else keeps them from whoever waits.
+    Changed(Snapshot),
     /// What a person should know: the store is in trouble. Said once for each trouble.
     Trouble(String),
 }
@@ -43,14 +46,13 @@ enum Wish<H> {
         reason: String,
     },
     Release(CredentialIndex, H),
-    Keys(Sender<Vec<Key>>),
 }
 
 /// The way to the thread. Dropped, it ends the thread, which gives nothing back: leases end with whoever holds them.
 #[derive(Debug)]
 pub struct Coordinator<H> {
     wishes: Sender<Wish<H>>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<Snapshot>,
 }
 
 impl<H: Send + 'static> Coordinator<H> {
@@ -73,6 +75,7 @@ impl<H: Send + 'static> Coordinator<H> {
             now,
             tell,
             trouble: None,
+            told: Snapshot::default(),
             again_at: None,
             is_told: false,
         };
@@ -116,20 +119,12 @@ impl<H: Send + 'static> Coordinator<H> {
         self.send(Wish::Release(credential, hold));
     }
 
-    /// What is known of each key. Waits for the thread's answer, so it is for the end of a run; empty when the thread
-    /// is gone.
+    /// Waits until everything that was said is noted, and tells how the keys stand then.
     #[must_use]
-    pub fn keys(&self) -> Vec<Key> {
-        let (answer, answered) = channel();
-        self.send(Wish::Keys(answer));
-        answered.recv().unwrap_or_default()
-    }
-
-    /// Waits until everything that was said is noted.
-    pub fn finish(self) {
+    pub fn finish(self) -> Snapshot {
         drop(self.wishes);
         // A panic has aborted all of us by then.
-        let _ended = self.thread.join();
+        self.thread.join().unwrap_or_default()
     }
 
     fn send(&self, wish: Wish<H>) {
@@ -146,6 +141,8 @@ struct Office<S, N, T> {
     tell: T,
     /// The last trouble that was told.
     trouble: Option<String>,
+    /// How the keys stood when that was last told.
+    told: Snapshot,
     /// The store could not decide, and is asked again then.
     again_at: Option<Moment>,
     /// It was told that there is no hope.
@@ -153,7 +150,8 @@ struct Office<S, N, T> {
 }
 
 impl<S: Store, N: Fn() -> Moment, T: Fn(News<S::Hold>)> Office<S, N, T> {
-    fn serve(mut self, wishes: &Receiver<Wish<S::Hold>>) {
+    fn serve(mut self, wishes: &Receiver<Wish<S::Hold>>) -> Snapshot {
+        self.tell_changes();
         loop {
             let wish = match self.sleep() {
                 None => wishes.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -168,7 +166,7 @@ impl<S: Store, N: Fn() -> Moment, T: Fn(News<S::Hold>)> Office<S, N, T> {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return self.pool.snapshot((self.now)()),
             }
             self.hand_out();
         }
@@ -204,11 +202,6 @@ impl<S: Store, N: Fn() -> Moment, T: Fn(News<S::Hold>)> Office<S, N, T> {
                 pool.hear(item, credential, epoch, said, &reason, now)
             }
             Wish::Release(credential, hold) => self.pool.release(credential, hold, now),
-            Wish::Keys(answer) => {
-                // Whoever asked may have stopped waiting.
-                let _nobody = answer.send(self.pool.keys().cloned().collect());
-                Ok(())
-            }
         };
         self.tell_trouble(done.err());
     }
@@ -230,6 +223,7 @@ impl<S: Store, N: Fn() -> Moment, T: Fn(News<S::Hold>)> Office<S, N, T> {
                 self.tell_trouble(Some(error));
             }
         }
+        self.tell_changes();
         for warning in self.pool.take_warnings() {
             (self.tell)(News::Trouble(warning));
         }
@@ -242,6 +236,14 @@ impl<S: Store, N: Fn() -> Moment, T: Fn(News<S::Hold>)> Office<S, N, T> {
                 Prospect::Never => None,
             };
             (self.tell)(News::Hopeless { back_in });
+        }
+    }
+
+    fn tell_changes(&mut self) {
+        let snapshot = self.pool.snapshot((self.now)());
+        if snapshot != self.told {
+            self.told = snapshot.clone();
+            (self.tell)(News::Changed(snapshot));
         }
     }
 
@@ -259,8 +261,9 @@ impl<S: Store, N: Fn() -> Moment, T: Fn(News<S::Hold>)> Office<S, N, T> {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use super::super::key::{Class, Trust};
+    use super::super::key::{Class, Standing, Trust};
     use super::super::pool::Member;
+    use super::super::snapshot::Obstacle;
     use super::super::store::PrivateStore;
     use super::*;
 
@@ -294,8 +297,14 @@ mod tests {
         }
     }
 
+    /// The next answer to what was asked.
+    fn next(news: &Receiver<News<()>>) -> News<()> {
+        let mut answers = news.iter().filter(|news| !matches!(news, News::Changed(_)));
+        answers.next().unwrap()
+    }
+
     fn granted(news: &Receiver<News<()>>) -> Grant<()> {
-        match news.recv().unwrap() {
+        match next(news) {
             News::Granted(grant) => grant,
             other => panic!("{other:?}"),
         }
@@ -318,7 +327,7 @@ mod tests {
         clock.lock().unwrap().0 += Duration::from_secs(1);
         coordinator.release(lease.credential, ());
         assert_eq!(granted(&news).item, B);
-        coordinator.finish();
+        let _end = coordinator.finish();
     }
 
     #[test]
@@ -337,13 +346,38 @@ mod tests {
         coordinator.request(B);
         let News::Hopeless {
             back_in: Some(time),
-        } = news.recv().unwrap()
+        } = next(&news)
         else {
             panic!("two hours are too long");
         };
         assert!(time >= Duration::from_hours(2), "{time:?}");
-        assert_eq!(coordinator.keys().len(), 1);
-        coordinator.finish();
-        assert!(news.recv().is_err(), "once");
+        let _end = coordinator.finish();
+        let hopeless = news.iter().filter(|news| !matches!(news, News::Changed(_)));
+        assert_eq!(hopeless.count(), 0, "once");
+    }
+
+    #[test]
+    fn whoever_watches_learns_how_the_keys_stand_and_why_somebody_waits() {
+        let (coordinator, news, _clock) = coordinator();
+        let changed = |news: &Receiver<News<()>>| {
+            let mut changes = news.iter().filter_map(|news| match news {
+                News::Changed(snapshot) => Some(snapshot),
+                _ => None,
+            });
+            changes.next().unwrap()
+        };
+        let none = changed(&news);
+        assert_eq!((none.keys[0].leases, none.obstacle), (0, None));
+        coordinator.request(A);
+        let lease = granted(&news);
+        assert_eq!(changed(&news).keys[0].leases, 1);
+        coordinator.hear(A, lease.credential, lease.epoch, limited(60), String::new());
+        let cooling = changed(&news);
+        assert!(matches!(cooling.keys[0].standing, Standing::Cooling { .. }));
+        coordinator.release(lease.credential, ());
+        assert_eq!(changed(&news).keys[0].leases, 0);
+        coordinator.request(B);
+        assert_eq!(changed(&news).obstacle, Some(Obstacle::Keys));
+        assert_eq!(coordinator.finish().obstacle, Some(Obstacle::Keys));
     }
 }

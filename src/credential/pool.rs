@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::key::{Class, Context, Epoch, Key, Moment, Report, Standing, Trust};
+use super::snapshot::{KeySnapshot, Obstacle, Snapshot};
 use super::store::Store;
 use super::width::Width;
 use crate::error::Result;
@@ -156,6 +157,33 @@ impl<S: Store> Pool<S> {
     /// What is known of each key, as of our last look.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
         self.members.iter().map(|ours| &ours.key)
+    }
+
+    /// How all keys stand, and why whoever waits has got none; to be asked after [`Pool::grant`].
+    #[must_use]
+    pub fn snapshot(&self, now: Moment) -> Snapshot {
+        let keys = self.members.iter().map(|ours| KeySnapshot {
+            leases: ours.leases,
+            standing: ours.key.standing(now),
+        });
+        Snapshot {
+            keys: keys.collect(),
+            obstacle: self
+                .waiting
+                .front()
+                .and_then(|first| self.obstacle(first.item, now)),
+        }
+    }
+
+    fn obstacle(&self, item: ItemIndex, now: Moment) -> Option<Obstacle> {
+        let is_narrow = self.width.is_cut() && self.leases() >= self.width.limit();
+        if is_narrow || self.width.paused_until(now).is_some() {
+            Some(Obstacle::Provider)
+        } else if self.ask_again.is_some() || self.candidates(item, now).is_empty() {
+            Some(Obstacle::Keys)
+        } else {
+            None
+        }
     }
 
     /// How many items the provider bears at once.

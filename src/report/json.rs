@@ -69,6 +69,12 @@ pub fn summary_line(
         "median_ms": durations.map(|(median, ..)| millis(median)),
         "slowest_ms": durations.map(|(_, slowest, _)| millis(slowest)),
         "slowest_id": durations.map(|(.., id)| id),
+        "lost": {
+            "credentials_ms": millis(summary.lost.credentials),
+            "one_more_credential_ms": millis(summary.lost.one_more),
+            "provider_ms": millis(summary.lost.provider),
+            "room_ms": millis(summary.lost.room),
+        },
         "failures": failures,
         "rerun": summary.has_rest().then_some(summary.rerun),
         "exit_status": exit_status,
@@ -86,6 +92,7 @@ fn millis(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::bottleneck::Lost;
 
     #[test]
     fn every_line_is_one_object_whatever_a_title_holds() {
@@ -110,6 +117,7 @@ mod tests {
             results: &[result],
             not_started: 2,
             duration: Duration::from_secs(2),
+            lost: Lost::default(),
             rerun: "orchestrate x",
         };
         let value: Value =

@@ -5,10 +5,12 @@
 //! them. Credentials are told by label.
 
 use std::fmt::{Display, Write as _};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::run_view::{RunView, Standing};
+use crate::schedule::bottleneck::Limiter;
 
 /// The states that are told also when no item has them, so that an alert does not miss a series.
 const STATES: [Standing; 7] = [
@@ -73,6 +75,7 @@ impl RunMetrics<'_> {
             self.exit_status.to_string(),
         );
         self.items(&mut text);
+        self.lost(&mut text);
         self.credentials(&mut text);
         text
     }
@@ -89,6 +92,27 @@ impl RunMetrics<'_> {
             let count = items.filter(|item| item.state == state).count();
             let labels = [("workflow", self.workflow), ("state", state.word())];
             sample(text, name, &labels, count);
+        }
+    }
+
+    fn lost(&self, text: &mut String) {
+        let Some(lost) = self.view.and_then(|view| view.record.lost) else {
+            return;
+        };
+        let name = "orchestrate_run_lost_seconds";
+        family(
+            text,
+            name,
+            "How much longer the last run took for want of this.",
+        );
+        for (limiter, millis) in [
+            (Limiter::Credentials, lost.credentials_ms),
+            (Limiter::Provider, lost.provider_ms),
+            (Limiter::Room, lost.room_ms),
+        ] {
+            let labels = [("workflow", self.workflow), ("limiter", limiter.word())];
+            let lost = Duration::from_millis(millis).as_secs_f64();
+            sample(text, name, &labels, format!("{lost:.3}"));
         }
     }
 
@@ -115,6 +139,25 @@ impl RunMetrics<'_> {
         );
         for (label, (_, failures)) in &all {
             sample(text, name, &labels(label), failures);
+        }
+        let states = self.view.map(|view| &view.record.credential_states);
+        let Some(states) = states.filter(|states| !states.is_empty()) else {
+            return;
+        };
+        let name = "orchestrate_run_credential_state";
+        family(
+            text,
+            name,
+            "How this credential stood when the last run ended: always 1, with the state as a label.",
+        );
+        for (label, state) in states {
+            let [workflow, credential] = labels(label);
+            sample(
+                text,
+                name,
+                &[workflow, credential, ("state", &state.state)],
+                1,
+            );
         }
     }
 }
@@ -151,7 +194,9 @@ fn seconds(at: Timestamp) -> f64 {
 mod tests {
     use super::*;
     use crate::state::record::Outcome;
-    use crate::state::run_record::{ItemState, Life, RunAttempt, RunItem, RunRecord};
+    use crate::state::run_record::{
+        CredentialState, ItemState, Life, LostTime, RunAttempt, RunItem, RunRecord,
+    };
 
     fn item(id: &str, outcome: Outcome, credential: &str) -> RunItem {
         RunItem {
@@ -182,6 +227,20 @@ mod tests {
             parallel: Some(2),
             command: Vec::new(),
             credentials: vec!["unused".to_owned()],
+            credential_states: [(
+                "unused".to_owned(),
+                CredentialState {
+                    state: "cooling".to_owned(),
+                    until: None,
+                },
+            )]
+            .into(),
+            lost: Some(LostTime {
+                credentials_ms: 41_500,
+                one_more_credential_ms: 35_000,
+                provider_ms: 0,
+                room_ms: 0,
+            }),
             exit_status: Some(1),
             items: vec![
                 item("a", Outcome::Done, "te\"am\\a\n"),

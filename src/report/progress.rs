@@ -5,8 +5,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::backpressure::{KeyCounts, limit_line};
 use super::elapsed::elapsed;
 use super::result::{ItemResult, outcome_word};
+use crate::schedule::bottleneck::Load;
 
 /// Running items that are told of; the others are counted.
 const NAMED_MAX: usize = 40;
@@ -22,6 +24,10 @@ pub struct Progress<'a> {
     pub running: &'a [RunningItem<'a>],
     /// Items that wait for their first attempt.
     pub queued: usize,
+    /// How wide it is, and what limits that.
+    pub load: &'a Load,
+    /// How its keys stand, if it has any.
+    pub keys: Option<KeyCounts>,
     /// Since the run began.
     pub duration: Duration,
 }
@@ -49,6 +55,8 @@ pub fn progress_message(progress: &Progress<'_>) -> String {
         count,
         running,
         queued,
+        load,
+        keys,
         duration,
     } = progress;
     let mut text = format!(
@@ -58,6 +66,9 @@ pub fn progress_message(progress: &Progress<'_>) -> String {
         running.len(),
         elapsed(*duration)
     );
+    if let Some(limit) = limit_line(load, keys.as_ref()) {
+        let _infallible = write!(text, "\n  {limit}");
+    }
     for item in running.iter().take(NAMED_MAX) {
         let _infallible = write!(text, "\n  {} for {}", item.id, elapsed(item.time));
         if item.attempt > 1 {
@@ -100,6 +111,7 @@ fn endings(results: &[ItemResult]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::bottleneck::Limiter;
     use crate::schedule::event::Outcome;
 
     fn result(outcome: Outcome) -> ItemResult {
@@ -136,16 +148,26 @@ mod tests {
             },
         ];
         let results = [Outcome::Done, Outcome::Failed, Outcome::Done].map(result);
+        let load = Load {
+            running: 2,
+            fits: 2,
+            wanted: 4,
+            width_by: Some(Limiter::Room),
+            slot_by: None,
+        };
         let message = progress_message(&Progress {
             results: &results,
             count: 20,
             running: &running,
             queued: 15,
+            load: &load,
+            keys: None,
             duration: Duration::from_secs(750),
         });
         assert_eq!(
             message,
             "3 of 20 ended (2 done, 1 failed), 2 running, 15 queued, 12m30s so far\n\
+             \x20 limited by the room for processes on this machine, 2 of 4 run\n\
              \x20 issue-42 for 3m12s, attempt 2, with alpha, silent for 20s\n\
              \x20 issue-57 for 1s"
         );
@@ -165,6 +187,8 @@ mod tests {
             count: 50,
             running: &[item; 50],
             queued: 0,
+            load: &Load::default(),
+            keys: None,
             duration: Duration::ZERO,
         });
         assert_eq!(message.lines().count(), NAMED_MAX + 2);

@@ -6,13 +6,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::backpressure::lost_line;
 use super::elapsed::elapsed;
 use super::json::{FORMAT_VERSION, line};
 use super::paint::Paint;
 use super::run_view::{ItemView, RunView, Standing};
 use super::table::table;
 use crate::escape::{clipped, escape_text};
-use crate::state::run_record::Life;
+use crate::schedule::bottleneck::Lost;
+use crate::state::run_record::{CredentialState, Life, LostTime};
 
 /// A reason is cut after this many characters.
 const REASON_CHARACTERS_MAX: usize = 60;
@@ -60,11 +62,17 @@ pub fn text(view: &RunView, state: &str, now: Timestamp, paint: Paint) -> String
         );
     }
     text.push_str(&table(
-        &["CREDENTIAL", "ITEMS", "FAILURES"],
+        &["CREDENTIAL", "ITEMS", "FAILURES", "STATE"],
         view.credentials()
             .into_iter()
             .map(|(label, (items, failures))| {
-                vec![shown(label), items.to_string(), failures.to_string()]
+                let state = view.record.credential_states.get(label);
+                vec![
+                    shown(label),
+                    items.to_string(),
+                    failures.to_string(),
+                    state.map(|state| standing(state, now)).unwrap_or_default(),
+                ]
             }),
         paint,
     ));
@@ -119,7 +127,34 @@ fn heading(view: &RunView, now: Timestamp, paint: Paint) -> String {
     };
     let colon = if counts.is_empty() { "" } else { ": " };
     let _infallible = writeln!(text, "{of}{colon}{}", counts.join(", "));
+    if let (Life::Running, Some(limit)) = (view.life, &view.limit) {
+        let (limiter, running, wanted) = (shown(&limit.limiter), limit.running, limit.wanted);
+        let _infallible = writeln!(text, "limited by {limiter}, {running} of {wanted} run");
+    }
+    if let (Some(lost), Some(time)) = (&record.lost, view.duration(now)) {
+        let line = lost_line(&lost_time(lost), time);
+        text.extend(line.map(|line| format!("{line}\n")));
+    }
     text
+}
+
+fn lost_time(lost: &LostTime) -> Lost {
+    Lost {
+        credentials: Duration::from_millis(lost.credentials_ms),
+        one_more: Duration::from_millis(lost.one_more_credential_ms),
+        provider: Duration::from_millis(lost.provider_ms),
+        room: Duration::from_millis(lost.room_ms),
+    }
+}
+
+/// `cooling, back in 12m`.
+fn standing(state: &CredentialState, now: Timestamp) -> String {
+    let wait = |until: Timestamp| Duration::try_from(until.duration_since(now)).ok();
+    match (state.until, state.until.and_then(wait)) {
+        (Some(_), Some(wait)) => format!("{}, back in {}", shown(&state.state), elapsed(wait)),
+        (Some(_), None) => format!("{} until just now", shown(&state.state)),
+        (None, _) => shown(&state.state),
+    }
 }
 
 fn failed(view: &RunView, state: &str, paint: Paint) -> String {
@@ -199,10 +234,18 @@ pub fn json_line(view: &RunView, state: &str, now: Timestamp) -> String {
         .credentials()
         .into_iter()
         .map(|(label, (items, failures))| {
-            json!({"label": label, "items": items, "failures": failures})
+            let state = view.record.credential_states.get(label);
+            json!({
+                "label": label,
+                "items": items,
+                "failures": failures,
+                "state": state.map(|state| &state.state),
+                "until": state.and_then(|state| state.until),
+            })
         })
         .collect();
     let durations = view.durations();
+    let limit = view.limit.as_ref().filter(|_| view.life == Life::Running);
     line(&json!({
         "type": "status",
         "version": FORMAT_VERSION,
@@ -221,6 +264,8 @@ pub fn json_line(view: &RunView, state: &str, now: Timestamp) -> String {
         "slowest_ms": durations.map(|(_, slowest, _)| millis(slowest)),
         "slowest_id": durations.map(|(.., item)| item.id.as_str()),
         "credentials": credentials,
+        "limiter": limit.map(|limit| &limit.limiter),
+        "lost": record.lost,
     }))
 }
 
@@ -261,7 +306,19 @@ mod tests {
             attempt: 2,
             wait_ms: 2000,
         };
+        let cooling = RunEvent::CredentialChanged {
+            credential: "key-1".to_owned(),
+            state: "cooling".to_owned(),
+            until: Some(at(135)),
+        };
+        let limited = RunEvent::LimiterChanged {
+            limiter: Some("credentials".to_owned()),
+            running: 1,
+            wanted: 2,
+        };
         let events = [
+            line(1, cooling),
+            line(1, limited),
             line(1, started("a", 1)),
             line(2, ended("a", Outcome::Done, "exit 0")),
             line(2, started("b", 1)),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::state::record::Outcome;
 use crate::state::run_event::{EventLine, RunEvent};
-use crate::state::run_record::{ItemState, Life, RunAttempt, RunItem, RunRecord};
+use crate::state::run_record::{CredentialState, ItemState, Life, RunAttempt, RunItem, RunRecord};
 
 /// One run.
 #[derive(Debug)]
@@ -18,8 +18,21 @@ pub struct RunView {
     pub life: Life,
     /// The stage that its stop has reached, if it is being stopped.
     pub stage: Option<String>,
+    /// What limits it, if it goes on: what, how many items run, and how many would.
+    pub limit: Option<Limit>,
     /// Its items, in their order.
     pub items: Vec<ItemView>,
+}
+
+/// What keeps a run from being as wide as was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limit {
+    /// `credentials`, `provider`, `room`: text from outside.
+    pub limiter: String,
+    /// How many items ran when it began.
+    pub running: usize,
+    /// How many would have.
+    pub wanted: usize,
 }
 
 /// One item of a run.
@@ -127,6 +140,7 @@ impl RunView {
         let mut view = Self {
             items: items.into_iter().map(ItemView::new).collect(),
             stage: None,
+            limit: None,
             record,
             life,
         };
@@ -159,6 +173,31 @@ impl RunView {
                 | RunEvent::AttemptEnded { item, .. }
                 | RunEvent::Retrying { item, .. }
                 | RunEvent::ItemDeferred { item } => item,
+                RunEvent::CredentialChanged {
+                    credential,
+                    state,
+                    until,
+                } => {
+                    let state = CredentialState {
+                        state: state.clone(),
+                        until: *until,
+                    };
+                    let states = &mut self.record.credential_states;
+                    states.insert(credential.clone(), state);
+                    continue;
+                }
+                RunEvent::LimiterChanged {
+                    limiter,
+                    running,
+                    wanted,
+                } => {
+                    self.limit = limiter.clone().map(|limiter| Limit {
+                        limiter,
+                        running: *running,
+                        wanted: *wanted,
+                    });
+                    continue;
+                }
                 RunEvent::StageRaised { stage, .. } => {
                     self.stage = Some(stage.clone());
                     continue;
@@ -296,6 +335,8 @@ impl ItemView {
             RunEvent::Retrying { .. } => self.state = Standing::Waiting,
             RunEvent::ItemDeferred { .. } => self.state = Standing::Deferred,
             RunEvent::RunStarted { .. }
+            | RunEvent::CredentialChanged { .. }
+            | RunEvent::LimiterChanged { .. }
             | RunEvent::StageRaised { .. }
             | RunEvent::RunEnded { .. }
             | RunEvent::Unknown => {}
@@ -430,6 +471,8 @@ pub(super) mod tests {
             parallel: Some(2),
             command: Vec::new(),
             credentials: vec!["key-1".to_owned()],
+            credential_states: BTreeMap::new(),
+            lost: None,
             exit_status: None,
             items: items.iter().map(item).collect(),
         }

@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::backpressure::lost_line;
 use super::elapsed::elapsed;
 use super::paint::Paint;
 use super::result::{ItemResult, ending_words};
+use crate::schedule::bottleneck::Lost;
 use crate::schedule::event::Outcome;
 
 /// Failures that are shown in full; the others are counted, and their logs are all in the run's folder.
@@ -20,6 +22,8 @@ pub struct Summary<'a> {
     pub not_started: usize,
     /// From the first to the last moment of the run.
     pub duration: Duration,
+    /// What it has lost for want of something.
+    pub lost: Lost,
     /// The command line that runs what is left.
     pub rerun: &'a str,
 }
@@ -109,6 +113,9 @@ impl Summary<'_> {
             return text;
         }
         let _infallible = writeln!(text, "{}", self.counts(paint));
+        if let Some(line) = lost_line(&self.lost, self.duration) {
+            let _infallible = writeln!(text, "{}", paint.dim(&line));
+        }
         if self.has_rest() {
             let _infallible = writeln!(text, "to run what is left: {}", self.rerun);
         }
@@ -214,6 +221,11 @@ mod tests {
             results: &results,
             not_started: 4,
             duration: Duration::from_mins(1),
+            lost: Lost {
+                credentials: Duration::from_secs(20),
+                one_more: Duration::from_secs(10),
+                ..Lost::default()
+            },
             rerun: "orchestrate --parallel 4 requirements",
         };
         assert_eq!(
@@ -221,6 +233,7 @@ mod tests {
             "issue-57 failed after 12s: exit 1 [work-1]\n  | first\n  | boom\n  \
              log: .orchestrate/runs/R/logs/issue-57.1.log\n\
              2 done, 1 failed, 1 interrupted, 4 not started in 1m (median 20s, slowest 20s: issue-43)\n\
+             credentials cost 20s; one more key would have saved 10s\n\
              to run what is left: orchestrate --parallel 4 requirements\n"
         );
     }
@@ -232,6 +245,7 @@ mod tests {
             results: &results,
             not_started: 0,
             duration: Duration::from_secs(1),
+            lost: Lost::default(),
             rerun: "orchestrate x",
         };
         assert_eq!(good.text(Paint(false), true), "");
@@ -252,6 +266,7 @@ mod tests {
             results: &[lost],
             not_started: 0,
             duration: Duration::from_secs(1),
+            lost: Lost::default(),
             rerun: "orchestrate x",
         };
         let text = summary.text(Paint(false), false);
@@ -277,6 +292,7 @@ mod tests {
             results: &results,
             not_started: 0,
             duration: Duration::from_secs(1),
+            lost: Lost::default(),
             rerun: "orchestrate x",
         };
         let text = summary.text(Paint(false), true);

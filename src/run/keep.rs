@@ -59,6 +59,8 @@ pub(super) fn beginning(
             .iter()
             .map(|secret| secret.label().to_owned())
             .collect(),
+        credential_states: std::collections::BTreeMap::new(),
+        lost: None,
         exit_status: None,
         items: items.collect(),
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Message;
@@ -15,9 +16,13 @@ use crate::credential::key_store::{Hold, KeyStore};
 use crate::credential::pool::{Grant, Member, Pool};
 use crate::credential::secret::Secret;
 use crate::credential::shared_store::{PoolKey, SharedStore, now, state_home};
+use crate::credential::snapshot::{KeySnapshot, Obstacle, Snapshot, standing_word};
 use crate::credential::store::PrivateStore;
 use crate::error::Result;
+use crate::report::backpressure::KeyCounts;
+use crate::schedule::bottleneck::Limiter;
 use crate::schedule::event::ItemIndex;
+use crate::state::run_record::CredentialState;
 use crate::surroundings::Surroundings;
 
 /// The keys of a run that has any, and their leases.
@@ -26,6 +31,7 @@ pub(super) struct Keys {
     coordinator: Coordinator<Hold>,
     slots: usize,
     leases: BTreeMap<ItemIndex, Grant<Hold>>,
+    snapshot: Snapshot,
 }
 
 impl Keys {
@@ -60,6 +66,7 @@ impl Keys {
         let tell = move |news| {
             let message = match news {
                 News::Granted(grant) => Message::Leased(grant),
+                News::Changed(snapshot) => Message::KeysChanged(snapshot),
                 News::Hopeless { back_in } => Message::NoKey { back_in },
                 News::Trouble(why) => Message::KeyTrouble(why),
             };
@@ -70,12 +77,52 @@ impl Keys {
             coordinator: Coordinator::start(pool, patience, now, tell)?,
             slots: slots.iter().sum(),
             leases: BTreeMap::new(),
+            snapshot: Snapshot::default(),
         }))
     }
 
     /// How many items may hold a key at once.
     pub(super) const fn slots(&self) -> usize {
         self.slots
+    }
+
+    /// Takes note of how the keys stand, and returns those that stand otherwise than before, by label.
+    pub(super) fn changed(
+        &mut self,
+        snapshot: Snapshot,
+        secrets: &[Secret],
+    ) -> Vec<(String, CredentialState)> {
+        let before = std::mem::replace(&mut self.snapshot, snapshot);
+        let standing = |snapshot: &Snapshot, index: usize| {
+            let key: Option<&KeySnapshot> = snapshot.keys.get(index);
+            key.map(|key| key.standing)
+        };
+        states(&self.snapshot, secrets)
+            .enumerate()
+            .filter(|&(index, _)| standing(&before, index) != standing(&self.snapshot, index))
+            .map(|(_, state)| state)
+            .collect()
+    }
+
+    /// How many stand how now.
+    pub(super) fn counts(&self) -> KeyCounts {
+        let now = now();
+        let counts = self.snapshot.counts(now);
+        KeyCounts {
+            busy: counts.busy,
+            free: counts.free,
+            resting: counts.resting,
+            out: counts.out,
+            back_in: counts.back_at.map(|at| at.since(now)),
+        }
+    }
+
+    /// What keeps a key from the items that wait for one.
+    pub(super) fn limiter(&self) -> Option<Limiter> {
+        self.snapshot.obstacle.map(|obstacle| match obstacle {
+            Obstacle::Keys => Limiter::Credentials,
+            Obstacle::Provider => Limiter::Provider,
+        })
     }
 
     /// Asks for a key; the answer is a message.
@@ -120,10 +167,28 @@ impl Keys {
         }
     }
 
-    /// Waits until everything that was said is noted.
-    pub(super) fn finish(self) {
-        self.coordinator.finish();
+    /// Waits until everything that was said is noted, and tells how each key stands then, by label.
+    pub(super) fn finish(self, secrets: &[Secret]) -> BTreeMap<String, CredentialState> {
+        let snapshot = self.coordinator.finish();
+        states(&snapshot, secrets).collect()
     }
+}
+
+/// How each key stands, by label, in the order of the pool.
+fn states(
+    snapshot: &Snapshot,
+    secrets: &[Secret],
+) -> impl Iterator<Item = (String, CredentialState)> {
+    let (now, wall) = (now(), Timestamp::now());
+    let state = move |key: &KeySnapshot| {
+        let (word, until) = standing_word(key.standing);
+        CredentialState {
+            state: word.to_owned(),
+            until: until.map(|at| wall.saturating_add(at.since(now)).unwrap_or(wall)),
+        }
+    };
+    let labels = secrets.iter().map(|secret| secret.label().to_owned());
+    labels.zip(snapshot.keys.iter().map(state))
 }
 
 /// The store that all runs of the machine share, or, with a warning, one of our own.

@@ -5,6 +5,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use super::Visit;
 use crate::config::resolve::Mode;
 use crate::error::{Error, Result};
+use crate::schedule::bottleneck::Limiter;
 use crate::schedule::scheduler::Limits;
 use crate::schedule::stage::Discipline;
 
@@ -21,26 +22,29 @@ const ITEM_DESCRIPTORS_MAX: usize = 8;
 /// When not even one item may have the descriptors that it needs.
 pub(super) fn limits(visit: &Visit<'_>, slots: usize) -> Result<Limits> {
     let invocation = &visit.invocation;
-    let (width, discipline) = match invocation.mode {
+    let (asked, discipline) = match invocation.mode {
         Mode::Sequential => (1, Discipline::Shared),
         Mode::Parallel(width) => (width, Discipline::Isolated),
     };
+    let (mut width, mut narrowed_by) = (asked, None);
     if slots < width {
+        (width, narrowed_by) = (slots, Some(Limiter::Credentials));
         visit.voice.warning(&format!(
-            "--parallel {width} has only {slots} credential slots: no more items run at once; more keys, or \
+            "--parallel {asked} has only {slots} credential slots: no more items run at once; more keys, or \
              `slots` in [credentials], widen it"
         ));
     }
-    let width = width.min(slots);
     let room = room_for_items()?;
     if room < width {
+        (width, narrowed_by) = (room, Some(Limiter::Room));
         visit.voice.warning(&format!(
-            "--parallel {width} is lowered to {room}: no more file descriptors are allowed; `ulimit -n 1024` widens it"
+            "--parallel {asked} is lowered to {room}: no more file descriptors are allowed; `ulimit -n 1024` widens it"
         ));
     }
-    let width = width.min(room);
     Ok(Limits {
         width,
+        asked,
+        narrowed_by,
         failures_max: invocation.failures_max,
         credential_wait: invocation.credential_wait,
         timeout: invocation.timeout,

@@ -20,6 +20,7 @@ use crate::report::progress::{Progress, progress_message};
 use crate::report::result::{ItemResult, ending_words, outcome_word};
 use crate::report::stages::{StageView, stage_message};
 use crate::report::summary::Summary;
+use crate::schedule::bottleneck::Lost;
 use crate::schedule::event::Outcome;
 use crate::schedule::stage::Cause;
 use crate::state::history::History;
@@ -132,6 +133,7 @@ impl Voice {
             results: &[],
             not_started: 0,
             duration: Duration::ZERO,
+            lost: Lost::default(),
             rerun: "",
         };
         self.terminal
@@ -266,6 +268,19 @@ impl Voice {
             None => "look at the keys: each was rejected, or is disabled".to_owned(),
         };
         self.warning(&text);
+    }
+
+    /// Nothing runs, because all keys rest.
+    pub(super) fn stands_still(&self, waiting: usize, back_in: Duration) {
+        let items = if waiting == 1 {
+            "item waits"
+        } else {
+            "items wait"
+        };
+        self.say_or_hold(format!(
+            "all keys rest: {waiting} {items}, the first key comes back in {}",
+            elapsed(back_in)
+        ));
     }
 
     pub(super) fn stage(&self, view: &StageView<'_>) {

@@ -24,6 +24,7 @@ use crate::child::control::Control;
 use crate::child::kin::{Rest, UNKILLABLE};
 use crate::config::resolve::{Mode, Verbosity};
 use crate::credential::secret::Secret;
+use crate::credential::snapshot::Snapshot;
 use crate::error::{ExitStatus, Result};
 use crate::escape::escape_text;
 use crate::items::item::{Item, ItemId};
@@ -33,6 +34,7 @@ use crate::report::progress::{Progress, RunningItem};
 use crate::report::result::{ItemResult, ending_words};
 use crate::report::stages::StageView;
 use crate::report::summary::Summary;
+use crate::schedule::bottleneck::{Bottleneck, Lost};
 use crate::schedule::clock::Clock;
 use crate::schedule::event::{Action, CredentialIndex, Ending, Event, ItemIndex, Notice, Outcome};
 use crate::schedule::scheduler::Scheduler;
@@ -44,7 +46,10 @@ use crate::state::lock::WorkflowLock;
 use crate::state::record::{End, Outcome as RecordedOutcome, Record, Step};
 use crate::state::run_event::RunEvent;
 use crate::state::run_id::RunId;
-use crate::state::run_record::RunRecord;
+use crate::state::run_record::{CredentialState, LostTime, RunRecord};
+
+/// That nothing runs because all keys rest is told when that lasts at least this long.
+const STANDSTILL_TOLD: Duration = Duration::from_secs(5);
 
 /// What a run holds on disk.
 pub(super) struct Stores {
@@ -84,6 +89,9 @@ pub(super) struct Session<'a> {
     keys: Option<Keys>,
     /// What the last attempt of each item said of its key.
     blames: BTreeMap<ItemIndex, String>,
+    bottleneck: Bottleneck,
+    /// It was told that all keys rest, and nothing has run since.
+    stands_still: bool,
     /// Why the run gave up for want of a key.
     no_key: Option<NoKey>,
     secrets: Vec<Secret>,
@@ -202,6 +210,8 @@ impl<'a> Session<'a> {
             launcher,
             keys,
             blames: BTreeMap::new(),
+            bottleneck: Bottleneck::new(slots_of_a_key(&visit)),
+            stands_still: false,
             no_key: None,
             secrets,
             masker,
@@ -304,6 +314,7 @@ impl<'a> Session<'a> {
             | Message::SpaceRanOut(_)
             | Message::Leased(_)
             | Message::NoKey { .. }
+            | Message::KeysChanged(_)
             | Message::KeyTrouble(_)
             | Message::EventsLost(_) => None,
         };
@@ -383,6 +394,7 @@ impl<'a> Session<'a> {
                 self.no_key = Some(NoKey { back_in });
                 self.step(Event::NoCredential { rejected });
             }
+            Message::KeysChanged(snapshot) => self.note_keys(snapshot),
             Message::KeyTrouble(why) => self.visit.voice.warning(&why),
             Message::Recorded { item, result } => {
                 self.chronicle.recorded(item, result.is_ok());
@@ -411,6 +423,43 @@ impl<'a> Session<'a> {
                 self.perform(action);
             }
         }
+        self.note_load(now);
+    }
+
+    /// Adds up what is lost, and tells when another thing limits the run.
+    fn note_load(&mut self, now: Duration) {
+        let keys = self.keys.as_ref();
+        let load = self.scheduler.load(keys.and_then(Keys::limiter));
+        if self.bottleneck.note(load, now) {
+            self.chronicle.tell(RunEvent::LimiterChanged {
+                limiter: load.limiter().map(|limiter| limiter.word().to_owned()),
+                running: load.running,
+                wanted: load.wanted,
+            });
+        }
+        self.stands_still &= load.running == 0;
+        let counts = keys.map(Keys::counts);
+        let rest = counts.filter(|keys| keys.free == 0 && load.running == 0 && load.wanted > 0);
+        if let Some(back_in) = rest.and_then(|keys| keys.back_in)
+            && back_in >= STANDSTILL_TOLD
+            && !self.stands_still
+        {
+            self.stands_still = true;
+            self.visit.voice.stands_still(load.wanted, back_in);
+        }
+    }
+
+    fn note_keys(&mut self, snapshot: Snapshot) {
+        let Some(keys) = &mut self.keys else { return };
+        for (credential, CredentialState { state, until }) in keys.changed(snapshot, &self.secrets)
+        {
+            self.chronicle.tell(RunEvent::CredentialChanged {
+                credential,
+                state,
+                until,
+            });
+        }
+        self.note_load(self.now());
     }
 
     fn perform(&mut self, action: Action) {
@@ -750,6 +799,8 @@ impl<'a> Session<'a> {
             count: self.count,
             running: &running,
             queued: self.scheduler.queued(),
+            load: self.bottleneck.load(),
+            keys: self.keys.as_ref().map(Keys::counts),
             duration: self.began.elapsed(),
         });
     }
@@ -761,8 +812,10 @@ impl<'a> Session<'a> {
     /// Closes everything, tells how it went, and says how the program ends.
     pub(super) fn end(mut self, messages: &mut UnboundedReceiver<Message>) -> Result<Exit> {
         let all_ended = self.end_the_rest();
+        let lost = self.bottleneck.lost(self.now());
+        self.record.lost = Some(lost_time(&lost));
         if let Some(keys) = self.keys.take() {
-            keys.finish();
+            self.record.credential_states = keys.finish(&self.secrets);
         }
         let poisoned = self
             .journal
@@ -786,6 +839,7 @@ impl<'a> Session<'a> {
             results: &self.results,
             not_started: self.scheduler.queued(),
             duration: self.began.elapsed(),
+            lost,
             rerun: &rerun,
         };
         self.visit
@@ -818,6 +872,7 @@ impl<'a> Session<'a> {
             | Message::SpaceRanOut(_)
             | Message::Leased(_)
             | Message::NoKey { .. }
+            | Message::KeysChanged(_)
             | Message::KeyTrouble(_)
             | Message::Recorded { .. } => None,
         });
@@ -895,6 +950,21 @@ fn journal_thread(journal: Journal, messages: UnboundedSender<Message>) -> Resul
         // The loop is gone only when the whole process is going.
         let _nobody = messages.send(message);
     })
+}
+
+/// Items that one key serves at once, as far as that is the same for all.
+fn slots_of_a_key(visit: &Visit<'_>) -> usize {
+    let table = visit.invocation.credentials.as_ref();
+    table.map_or(1, |table| table.slots)
+}
+
+fn lost_time(lost: &Lost) -> LostTime {
+    LostTime {
+        credentials_ms: millis(lost.credentials),
+        one_more_credential_ms: millis(lost.one_more),
+        provider_ms: millis(lost.provider),
+        room_ms: millis(lost.room),
+    }
 }
 
 /// Items whose command cannot be built: they fail without being started, and harm nobody.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::bottleneck::{Limiter, Load};
 use super::event::{
     Action, CredentialIndex, Ending, Event, Fault, ItemIndex, Notice, Outcome, Slot, StopSignal,
 };
@@ -22,8 +23,12 @@ const SIGINT: i32 = 2;
 /// What bounds a run.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Items at once, at least 1: the number asked for, or the credential slots when these are fewer.
+    /// Items at once, at least 1: the number asked for, or fewer where `narrowed_by` says so.
     pub width: usize,
+    /// The number of items at once that was asked for.
+    pub asked: usize,
+    /// Why there are fewer slots than were asked for.
+    pub narrowed_by: Option<Limiter>,
     /// Drain after this many failed items.
     pub failures_max: Option<usize>,
     /// How long an item may wait for a credential.
@@ -279,6 +284,33 @@ impl Scheduler {
     #[must_use]
     pub fn gave_up_on_work(&self) -> bool {
         self.gave_up && !self.queue.is_empty()
+    }
+
+    /// How wide the run is; `reservation_by` is what keeps a credential from the items that wait for one.
+    ///
+    /// Items that wait for another attempt want nothing yet, and a run that is being stopped wants no more than it has.
+    #[must_use]
+    pub fn load(&self, reservation_by: Option<Limiter>) -> Load {
+        let running = self.running();
+        let holding = self.holding_slots();
+        let ready = if self.is_stopping() {
+            running
+        } else {
+            holding + self.queue.len()
+        };
+        let is_crowded = holding >= self.room.width() && self.room.width() < self.limits.width;
+        let slot_by = if holding > running {
+            reservation_by
+        } else {
+            Some(Limiter::Room).filter(|_| is_crowded)
+        };
+        Load {
+            running,
+            fits: ready.min(self.limits.width),
+            wanted: ready.min(self.limits.asked),
+            width_by: self.limits.narrowed_by,
+            slot_by,
+        }
     }
 
     /// The signal to die by, when one has taken the run past draining.

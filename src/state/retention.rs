@@ -114,6 +114,8 @@ mod tests {
             parallel: None,
             command: Vec::new(),
             credentials: Vec::new(),
+            credential_states: std::collections::BTreeMap::new(),
+            lost: None,
             exit_status: None,
             items: Vec::new(),
         }

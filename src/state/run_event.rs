@@ -98,6 +98,25 @@ pub enum RunEvent {
         /// Which.
         item: String,
     },
+    /// A credential stands otherwise than before.
+    CredentialChanged {
+        /// Its label.
+        credential: String,
+        /// How it stands: `ready`, `probation`, `cooling`, `spent`, `suspect`, `retired`, `disabled`.
+        state: String,
+        /// When that ends by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+    },
+    /// Another thing limits the run than before.
+    LimiterChanged {
+        /// What: `credentials`, `provider`, `room`; nothing when nothing does.
+        limiter: Option<String>,
+        /// How many items run.
+        running: usize,
+        /// How many would, if nothing but the number asked for limited them.
+        wanted: usize,
+    },
     /// The run is being stopped, one stage further than before.
     StageRaised {
         /// The stage: `draining`, `terminating`, `killing`.

@@ -3,6 +3,8 @@
 //! Pure. `run.rs` fills it in and has it written whole at the start and at the end; nothing ever decides by it,
 //! the journal does. It holds templates and labels, never an environment or a credential.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -36,11 +38,40 @@ pub struct RunRecord {
     /// The labels of the credential pool.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<String>,
+    /// How the credentials stood when the run ended, by label.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub credential_states: BTreeMap<String, CredentialState>,
+    /// What it has lost for want of something; nothing while it runs, and when it was killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<LostTime>,
     /// The exit status; nothing while it runs, when it was killed, and when it died by a signal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_status: Option<u8>,
     /// The items of the run, in order.
     pub items: Vec<RunItem>,
+}
+
+/// How a credential stood.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialState {
+    /// `ready`, `probation`, `cooling`, `spent`, `suspect`, `retired`, `disabled`.
+    pub state: String,
+    /// When that ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+/// The time that a run has lost, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostTime {
+    /// For want of credentials.
+    pub credentials_ms: u64,
+    /// What one more credential would have saved of that.
+    pub one_more_credential_ms: u64,
+    /// By the provider's overload.
+    pub provider_ms: u64,
+    /// For want of room for processes.
+    pub room_ms: u64,
 }
 
 /// One item of a run.
@@ -190,6 +221,8 @@ mod tests {
             parallel: Some(4),
             command: vec!["./implement.sh".to_owned(), "{number}".to_owned()],
             credentials: vec!["team-a".to_owned()],
+            credential_states: BTreeMap::new(),
+            lost: None,
             exit_status: Some(1),
             items: vec![
                 RunItem {
@@ -226,6 +259,8 @@ mod tests {
             ended: None,
             parallel: None,
             credentials: Vec::new(),
+            credential_states: BTreeMap::new(),
+            lost: None,
             exit_status: None,
             ..sample()
         };

@@ -3,6 +3,7 @@
 //! Every test works in a workspace of its own. Items meet the test at FIFOs and write down what they do; when a
 //! workspace goes out of scope, one oracle holds what they wrote against the promises that hold always.
 
+mod backpressure;
 mod children;
 mod choice;
 mod classify;

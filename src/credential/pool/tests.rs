@@ -218,6 +218,7 @@ fn an_overloaded_provider_narrows_the_run_and_blames_no_key() {
     );
     assert_eq!(pool.width().limit(), 2);
     assert_eq!(serve(&mut pool, &[4], at(16)), [], "three still run");
+    assert_eq!(pool.snapshot(at(16)).obstacle, Some(Obstacle::Provider));
     end(&mut pool, leases[1], None, at(17));
     end(&mut pool, leases[2], None, at(17));
     assert_eq!(granted(&mut pool, at(17)).0.len(), 1);

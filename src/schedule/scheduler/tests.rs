@@ -1,5 +1,7 @@
 //! The scheduler as a whole: scripts of events with exactly their actions, and a naive world as oracle.
 
+mod load;
+
 use proptest::prelude::*;
 
 use super::super::retry::{ExitCodes, JITTER_PERCENT_MAX, RETRY_AFTER};
@@ -14,6 +16,8 @@ const C: ItemIndex = ItemIndex(2);
 fn limits(width: usize) -> Limits {
     Limits {
         width,
+        asked: width,
+        narrowed_by: None,
         failures_max: None,
         timeout: Duration::MAX,
         idle_timeout: Duration::MAX,
