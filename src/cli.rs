@@ -253,7 +253,8 @@ pub struct Classify {
                       orchestrate tell progress TEXT"
 )]
 pub enum Tell {
-    /// The key is limited: the item is tried again, with another key or later, even if its command exits 0
+    /// The key is limited: it rests at once, and the item is tried again, with another key or later, even if its command
+    /// exits 0
     RateLimited {
         /// How long to wait, as the provider says: seconds (20), or a duration (6m)
         #[arg(long, value_name = "TIME", value_parser = wait)]
@@ -277,9 +278,9 @@ pub enum Tell {
     },
     /// The key does what it should: takes back what was told before
     Ok,
-    /// How far it is; kept in the status file, and not shown so far
+    /// How far it is: `orchestrate status` shows it, and so does SIGUSR1
     Progress {
-        /// In words
+        /// In words; up to 200 characters are shown
         #[arg(value_name = "TEXT")]
         text: String,
     },

@@ -17,6 +17,7 @@ mod present;
 mod session;
 mod signals;
 mod status_file;
+mod status_watch;
 mod suspension;
 
 use std::os::fd::OwnedFd;
@@ -40,6 +41,7 @@ use crate::credential::pool::Grant;
 use crate::credential::secret::Secret;
 use crate::credential::snapshot::Snapshot;
 use crate::credential::source;
+use crate::credential::told::News;
 use crate::error::{Error, ExitStatus, Result};
 use crate::items::collected::Collected;
 use crate::items::plan::{LastOutcome, Plan, PlannedState};
@@ -86,6 +88,15 @@ pub(crate) enum Message {
         left: Vec<String>,
         /// What its end says of its key.
         verdict: Box<Verdict>,
+    },
+    /// An attempt that runs has said something in its status file.
+    Told {
+        /// Whose.
+        item: ItemIndex,
+        /// Its number.
+        attempt: u32,
+        /// What is new.
+        news: Box<News>,
     },
     /// A key is leased to an item.
     Leased(Grant<Hold>),

@@ -114,6 +114,8 @@ pub enum Report {
         /// Who says so.
         trust: Trust,
     },
+    /// The limit of which the same lease has told is over.
+    TakenBack,
 }
 
 /// Whether a key may be handed out.
@@ -160,6 +162,9 @@ pub struct Key {
     settled: Epoch,
     /// The last lease at the time of the last limit: later ones prove something.
     limited: Epoch,
+    /// The lease that told the last limit.
+    #[serde(default)]
+    limited_by: Epoch,
     /// Limits in a row for which nobody said how long to wait.
     minute_steps: u32,
     /// The same, of a day's budget.
@@ -304,8 +309,11 @@ impl Key {
             Report::Limited { class, hint, trust } => {
                 let is_known = epoch <= self.limited;
                 self.limit(class, hint, trust, is_known, now, context);
+                self.limited_by = epoch;
             }
             Report::Rejected { trust } => self.reject(trust, now),
+            Report::TakenBack if epoch == self.limited_by => self.take_back(),
+            Report::TakenBack => {}
         }
     }
 
@@ -319,6 +327,13 @@ impl Key {
         }
     }
 
+    /// It rests no longer. What a text says of its validity is another matter.
+    fn take_back(&mut self) {
+        if let Standing::Cooling { .. } | Standing::Spent { .. } = self.standing {
+            self.standing = Standing::Ready;
+        }
+    }
+
     fn limit(
         &mut self,
         class: Class,
@@ -328,13 +343,8 @@ impl Key {
         now: Moment,
         context: Context,
     ) {
-        if is_known {
-            // It was already running when the last one was told, so this is no further step.
-            self.minute_steps = self.minute_steps.saturating_sub(1);
-            self.day_steps = self.day_steps.saturating_sub(1);
-        }
         let believed = hint.map(|hint| hint.clamp(HINT_MIN, HINT_MAX));
-        let wait = self.wait(class, believed, context.only_key);
+        let wait = self.wait(class, believed, is_known, context.only_key);
         let wait = match trust {
             Trust::Text => wait.min(TEXT_ONLY_MAX),
             Trust::Child => wait,
@@ -360,7 +370,13 @@ impl Key {
     }
 
     /// How long it rests. A provider that says "36 s" of a day's budget is believed twice.
-    fn wait(&mut self, class: Class, hint: Option<Duration>, only_key: bool) -> Duration {
+    fn wait(
+        &mut self,
+        class: Class,
+        hint: Option<Duration>,
+        is_known: bool,
+        only_key: bool,
+    ) -> Duration {
         match (class, hint) {
             (Class::Minute, Some(hint)) => hint,
             (Class::Day | Class::Billing, Some(hint)) if hint > SPENT_FROM => hint,
@@ -369,15 +385,17 @@ impl Key {
                 if self.short_day_hints <= SHORT_DAY_HINTS_MAX {
                     hint
                 } else {
-                    self.next_step(class, only_key)
+                    self.next_step(class, is_known, only_key)
                 }
             }
-            (_, None) => self.next_step(class, only_key),
+            (_, None) => self.next_step(class, is_known, only_key),
         }
     }
 
-    fn next_step(&mut self, class: Class, only_key: bool) -> Duration {
+    /// Of who was already running when the last one was told (`is_known`) it is no further step, but the same again.
+    fn next_step(&mut self, class: Class, is_known: bool, only_key: bool) -> Duration {
         let grown = |step: Duration, steps: u32| step.saturating_mul(2_u32.saturating_pow(steps));
+        let again = u32::from(is_known);
         match class {
             Class::Minute => {
                 let most = if only_key {
@@ -385,14 +403,14 @@ impl Key {
                 } else {
                     MINUTE_STEP_MAX
                 };
-                let wait = grown(MINUTE_STEP, self.minute_steps).min(most);
-                self.minute_steps = self.minute_steps.saturating_add(1);
-                wait
+                let taken = self.minute_steps.saturating_sub(again);
+                self.minute_steps = taken.saturating_add(1);
+                grown(MINUTE_STEP, taken).min(most)
             }
             Class::Day | Class::Billing => {
-                let wait = grown(DAY_STEP, self.day_steps).min(DAY_STEP_MAX);
-                self.day_steps = self.day_steps.saturating_add(1);
-                wait
+                let taken = self.day_steps.saturating_sub(again);
+                self.day_steps = taken.saturating_add(1);
+                grown(DAY_STEP, taken).min(DAY_STEP_MAX)
             }
         }
     }

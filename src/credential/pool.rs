@@ -60,6 +60,8 @@ pub enum Said {
         /// How long it wants to be left alone.
         hint: Option<Duration>,
     },
+    /// What it said before is over: its key does what it should.
+    TakenBack,
 }
 
 /// A key that has been leased to an item.
@@ -357,6 +359,10 @@ impl<S: Store> Pool<S> {
             Said::Overloaded { hint } => {
                 self.width.complain(hint, now);
                 Ok(())
+            }
+            Said::TakenBack => {
+                self.avoided.remove(&item);
+                self.report(index, epoch, Report::TakenBack, "", now)
             }
         }
     }

@@ -1,9 +1,10 @@
-//! What a child says of its key in its status file: one JSON object a line, of which the last that says something of the
-//! key decides.
+//! What a child says of its key and its progress in its status file: one JSON object a line, of which the last that says
+//! something of the key decides.
 //!
-//! Pure. Whoever runs children hands in the end of the file when one has ended, and asks `evidence.rs` only when this
-//! file heard nothing: the child's own word beats its exit code and its output. Anything may stand in that file, so
-//! what cannot be read is as if it was not there, and nothing here is an error.
+//! Pure. Whoever runs children hands in new lines while a child runs ([`news`]), and the end of the file when it has
+//! ended ([`told`]), and asks `evidence.rs` only when that says nothing: the child's own word beats its exit code and its
+//! output. Anything may stand in that file, so what cannot be read is as if it was not there, and nothing here is an
+//! error.
 
 use std::time::Duration;
 
@@ -28,6 +29,42 @@ const LINES_MAX: usize = 100;
 /// The form of a [`Hint`] that stood in a status file.
 const FORM: &str = "status file";
 
+/// What new lines of a status file say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct News {
+    /// What the last of them that speaks of the key says of it.
+    pub verdict: Option<Verdict>,
+    /// How far the child is, in its own words, as they came: neither masked nor escaped.
+    pub progress: Option<String>,
+}
+
+impl News {
+    /// Whether they say nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.verdict.is_none() && self.progress.is_none()
+    }
+}
+
+/// What these whole lines say; of more than a hundred, the last ones.
+#[must_use]
+pub fn news(lines: &[u8], calendar: &Calendar<'_>) -> News {
+    let mut news = News::default();
+    let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
+    for (index, line) in (0..LINES_MAX).zip(lines.rsplit(|&byte| byte == b'\n')) {
+        let Some(members) = members(line) else {
+            continue;
+        };
+        if news.verdict.is_none() {
+            news.verdict = said(index, &members, calendar);
+        }
+        if news.progress.is_none() {
+            news.progress = progress(&members);
+        }
+    }
+    news
+}
+
 /// What the child says of its key; `None` when it says nothing. `status` is its status file, or at least the last
 /// [`STATUS_BYTES_MAX`] bytes and the one before them.
 ///
@@ -43,15 +80,22 @@ pub fn told(status: &[u8], calendar: &Calendar<'_>) -> Option<Verdict> {
         .skip(usize::from(starts_inside_a_line))
         .collect();
     let told = lines.iter().enumerate().rev().take(LINES_MAX);
-    let mut told = told.filter_map(|(index, line)| said(index, line, calendar));
+    let mut told = told.filter_map(|(index, line)| said(index, &members(line)?, calendar));
     told.next()
 }
 
-fn said(index: usize, line: &[u8], calendar: &Calendar<'_>) -> Option<Verdict> {
-    if line.len() > LINE_BYTES_MAX {
-        return None;
-    }
-    let members: Map<String, Value> = serde_json::from_slice(line).ok()?;
+fn members(line: &[u8]) -> Option<Map<String, Value>> {
+    let is_short = line.len() <= LINE_BYTES_MAX;
+    is_short.then(|| serde_json::from_slice(line).ok())?
+}
+
+fn progress(members: &Map<String, Value>) -> Option<String> {
+    let text = |name| members.get(name).and_then(Value::as_str);
+    let is_progress = text("event")? == "progress";
+    is_progress.then(|| text("text").map(str::to_owned))?
+}
+
+fn said(index: usize, members: &Map<String, Value>, calendar: &Calendar<'_>) -> Option<Verdict> {
     let text = |name| members.get(name).and_then(Value::as_str);
     let (finding, scope) = match text("event")? {
         "ok" => (Finding::Done, Scope::Item),
@@ -74,7 +118,7 @@ fn said(index: usize, line: &[u8], calendar: &Calendar<'_>) -> Option<Verdict> {
         _ => return None,
     };
     let has_hint = matches!(finding, Finding::RateLimited(_) | Finding::Overloaded);
-    let wait = has_hint.then(|| wait(&members, calendar)).flatten();
+    let wait = has_hint.then(|| wait(members, calendar)).flatten();
     Some(Verdict {
         finding,
         scope,
@@ -250,6 +294,37 @@ mod tests {
         assert_eq!(overloaded.hint.unwrap().wait, Duration::from_secs(20));
         let rejected = hear(br#"{"event":"auth_failed","retry_after":20}"#).unwrap();
         assert_eq!(rejected.hint, None);
+    }
+
+    #[test]
+    fn news_are_the_last_word_on_the_key_and_the_last_on_the_progress() {
+        let zones = |_: &str| None;
+        let calendar = Calendar {
+            now: &jiff::Zoned::default(),
+            zones: &zones,
+        };
+        let progress = |text: &str| format!(r#"{{"event":"progress","text":"{text}"}}"#);
+        let many = format!("{}\n", progress("x")).repeat(LINES_MAX);
+        for (lines, finding, text) in [
+            (String::new(), None, None),
+            ("\n\n{".to_owned(), None, None),
+            (
+                format!("{LIMITED}\n{}\n{}\n", progress("1"), progress("2\\n")),
+                Some(Finding::RateLimited(Class::Minute)),
+                Some("2\n"),
+            ),
+            (
+                format!("{}\n{LIMITED}\n{{\"event\":\"ok\"}}", progress("1")),
+                Some(Finding::Done),
+                Some("1"),
+            ),
+            (r#"{"event":"progress","text":7}"#.to_owned(), None, None),
+            (format!("{LIMITED}\n{many}"), None, Some("x")),
+        ] {
+            let news = news(lines.as_bytes(), &calendar);
+            assert_eq!(news.verdict.map(|it| it.finding), finding, "{lines}");
+            assert_eq!(news.progress.as_deref(), text, "{lines}");
+        }
     }
 
     #[test]

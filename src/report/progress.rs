@@ -45,6 +45,8 @@ pub struct RunningItem<'a> {
     pub attempt: u32,
     /// The label of its credential.
     pub credential: Option<&'a str>,
+    /// How far it says that it is, masked and escaped.
+    pub progress: Option<&'a str>,
 }
 
 /// One line for the run, and one for each running item.
@@ -79,6 +81,9 @@ pub fn progress_message(progress: &Progress<'_>) -> String {
         }
         if let Some(silence) = item.silence.filter(|silence| silence.as_secs() > 0) {
             let _infallible = write!(text, ", silent for {}", elapsed(silence));
+        }
+        if let Some(progress) = item.progress {
+            let _infallible = write!(text, ": {progress}");
         }
     }
     let more = running.len().saturating_sub(NAMED_MAX);
@@ -138,6 +143,7 @@ mod tests {
                 silence: Some(Duration::from_secs(20)),
                 attempt: 2,
                 credential: Some("alpha"),
+                progress: Some("page 3 of 9"),
             },
             RunningItem {
                 id: "issue-57",
@@ -145,6 +151,7 @@ mod tests {
                 silence: Some(Duration::from_millis(3)),
                 attempt: 1,
                 credential: None,
+                progress: None,
             },
         ];
         let results = [Outcome::Done, Outcome::Failed, Outcome::Done].map(result);
@@ -168,7 +175,7 @@ mod tests {
             message,
             "3 of 20 ended (2 done, 1 failed), 2 running, 15 queued, 12m30s so far\n\
              \x20 limited by the room for processes on this machine, 2 of 4 run\n\
-             \x20 issue-42 for 3m12s, attempt 2, with alpha, silent for 20s\n\
+             \x20 issue-42 for 3m12s, attempt 2, with alpha, silent for 20s: page 3 of 9\n\
              \x20 issue-57 for 1s"
         );
     }
@@ -181,6 +188,7 @@ mod tests {
             silence: None,
             attempt: 1,
             credential: None,
+            progress: None,
         };
         let message = progress_message(&Progress {
             results: &[],

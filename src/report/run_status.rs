@@ -18,6 +18,8 @@ use crate::state::run_record::{CredentialState, Life, LostTime};
 
 /// A reason is cut after this many characters.
 const REASON_CHARACTERS_MAX: usize = 60;
+/// So is what an item says of its progress.
+const PROGRESS_CHARACTERS_MAX: usize = 60;
 /// Failed items that are listed; the others are counted, and JSON has them all.
 const FAILED_SHOWN_MAX: usize = 50;
 
@@ -27,13 +29,14 @@ pub fn text(view: &RunView, state: &str, now: Timestamp, paint: Paint) -> String
     let mut text = heading(view, now, paint);
     let running = view.items.iter().filter(|it| it.state == Standing::Running);
     text.push_str(&table(
-        &["RUNNING", "ATTEMPT", "FOR", "CREDENTIAL"],
+        &["RUNNING", "ATTEMPT", "FOR", "CREDENTIAL", "PROGRESS"],
         running.map(|item| {
             vec![
                 shown(&item.id),
                 attempt_number(item),
                 duration(item.duration(now)),
                 credential(item),
+                progress(item),
             ]
         }),
         paint,
@@ -197,6 +200,11 @@ fn reason(item: &ItemView) -> String {
     clipped(reason, REASON_CHARACTERS_MAX)
 }
 
+fn progress(item: &ItemView) -> String {
+    let progress = item.progress.as_deref().unwrap_or_default();
+    clipped(progress, PROGRESS_CHARACTERS_MAX)
+}
+
 fn credential(item: &ItemView) -> String {
     let label = item.last().and_then(|last| last.credential.as_deref());
     label.map(shown).unwrap_or_default()
@@ -276,6 +284,7 @@ fn item_value(item: &ItemView, state: &str, now: Timestamp) -> Value {
         "title": item.title,
         "state": item.state.word(),
         "reason": item.reason,
+        "progress": item.progress,
         "attempt": last.map(|last| last.attempt),
         "started": last.map(|last| last.started),
         "duration_ms": item.duration(now).map(millis),
@@ -300,6 +309,11 @@ mod tests {
             stage: "draining".to_owned(),
             running: 1,
             queued: 2,
+        };
+        let progressed = RunEvent::Progressed {
+            item: "c".to_owned(),
+            attempt: 1,
+            text: "page 3 of 9 \u{1b}[2J".to_owned(),
         };
         let retrying = RunEvent::Retrying {
             item: "d".to_owned(),
@@ -330,6 +344,7 @@ mod tests {
             line(4, ended("d", Outcome::TimedOut, "SIGKILL")),
             line(4, retrying),
             line(10, started("c", 1)),
+            line(10, progressed),
             line(11, stage),
         ];
         RunView::new(

@@ -48,6 +48,8 @@ pub struct ItemView {
     pub reason: Option<String>,
     /// Its attempts in this run, one that goes on included.
     pub attempts: Vec<RunAttempt>,
+    /// How far it says that it is; only while it runs.
+    pub progress: Option<String>,
 }
 
 /// How far an item is.
@@ -169,6 +171,7 @@ impl RunView {
         for line in events {
             let item = match &line.event {
                 RunEvent::AttemptStarted { item, .. }
+                | RunEvent::Progressed { item, .. }
                 | RunEvent::AttemptWithdrawn { item }
                 | RunEvent::AttemptEnded { item, .. }
                 | RunEvent::Retrying { item, .. }
@@ -286,10 +289,16 @@ impl ItemView {
             state,
             reason: item.reason.or(exit),
             attempts: item.attempts,
+            progress: None,
         }
     }
 
     fn happened(&mut self, line: &EventLine) {
+        // Whatever else happens, it begins or ends.
+        self.progress = match &line.event {
+            RunEvent::Progressed { text, .. } => Some(text.clone()),
+            _ => None,
+        };
         match &line.event {
             RunEvent::AttemptStarted {
                 attempt,
@@ -334,9 +343,10 @@ impl ItemView {
             }
             RunEvent::Retrying { .. } => self.state = Standing::Waiting,
             RunEvent::ItemDeferred { .. } => self.state = Standing::Deferred,
-            RunEvent::RunStarted { .. }
-            | RunEvent::CredentialChanged { .. }
+            RunEvent::CredentialChanged { .. }
             | RunEvent::LimiterChanged { .. }
+            | RunEvent::Progressed { .. }
+            | RunEvent::RunStarted { .. }
             | RunEvent::StageRaised { .. }
             | RunEvent::RunEnded { .. }
             | RunEvent::Unknown => {}

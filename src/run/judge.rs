@@ -1,5 +1,5 @@
 //! What an attempt says of its key, itself or by its end: reads the clock and the end of the log for those who decide
-//! purely.
+//! purely. What it says itself is heard while it runs; its end decides once more, on everything that was said.
 
 use std::sync::OnceLock;
 
@@ -12,7 +12,7 @@ use crate::credential::hint::Calendar;
 use crate::credential::key::{Class, Trust};
 use crate::credential::pool::Said;
 use crate::credential::profile::{Pattern, Profile};
-use crate::credential::told::told;
+use crate::credential::told::{News, news, told};
 use crate::schedule::event::{Ending, Fault};
 use crate::schedule::retry::ExitCodes;
 
@@ -79,6 +79,11 @@ impl Judge {
     }
 }
 
+/// What new lines of a status file say.
+pub(super) fn news_in(lines: &[u8]) -> News {
+    news(lines, &calendar(&Zoned::now()))
+}
+
 fn calendar(now: &Zoned) -> Calendar<'_> {
     Calendar {
         now,
@@ -129,6 +134,12 @@ pub(super) fn blame(verdict: &Verdict) -> String {
         || what.to_owned(),
         |line| format!("{what} ({})", line.excerpt),
     )
+}
+
+/// Whether the end of an attempt says no more than the attempt itself, which was `heard` already: a limit is counted once.
+/// That a key has served its item is said by the end alone.
+pub(super) fn repeats(finding: Finding, heard: Option<Finding>) -> bool {
+    finding != Finding::Done && heard == Some(finding)
 }
 
 /// What the pool is told, if anything.

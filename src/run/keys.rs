@@ -13,7 +13,7 @@ use crate::config::resolve::Invocation;
 use crate::credential::coordinator::{Coordinator, News};
 use crate::credential::evidence::Verdict;
 use crate::credential::key_store::{Hold, KeyStore};
-use crate::credential::pool::{Grant, Member, Pool};
+use crate::credential::pool::{Grant, Member, Pool, Said};
 use crate::credential::secret::Secret;
 use crate::credential::shared_store::{PoolKey, SharedStore, now, state_home};
 use crate::credential::snapshot::{KeySnapshot, Obstacle, Snapshot, standing_word};
@@ -158,9 +158,20 @@ impl Keys {
         lease.and_then(|lease| lease.hold.descriptor())
     }
 
-    /// Hands on what the end of the item's attempt says of its key, and why, for a person.
+    /// Hands on what the item's attempt, or its end, says of its key, and why, for a person.
     pub(super) fn hear(&self, item: ItemIndex, verdict: &Verdict, why: &str) {
-        if let (Some(lease), Some(said)) = (self.leases.get(&item), said(verdict)) {
+        if let Some(said) = said(verdict) {
+            self.tell(item, said, why);
+        }
+    }
+
+    /// The item's attempt, which goes on, takes back what it has said of its key.
+    pub(super) fn take_back(&self, item: ItemIndex) {
+        self.tell(item, Said::TakenBack, "");
+    }
+
+    fn tell(&self, item: ItemIndex, said: Said, why: &str) {
+        if let Some(lease) = self.leases.get(&item) {
             let reason = why.to_owned();
             self.coordinator
                 .hear(item, lease.credential, lease.epoch, said, reason);

@@ -14,6 +14,7 @@ use super::item_output::{ItemOutput, OutputReport, Side, Untouched};
 use super::judge::Judge;
 use super::outlook::{Filled, fill};
 use super::status_file::StatusFile;
+use super::status_watch::StatusWatch;
 use crate::child::attempt::{Attempt, Ended, STACK_BYTES};
 use crate::child::control::Control;
 use crate::child::environment::{Additions, BaseEnvironment, arguments};
@@ -69,6 +70,8 @@ pub(super) struct Launcher {
     terminal: TerminalHandle,
     messages: UnboundedSender<Message>,
     judge: Arc<Judge>,
+    /// `None` in sequential mode, in which an item has no status file.
+    watch: Option<StatusWatch>,
 }
 
 /// The parts of a launcher that others have prepared.
@@ -160,7 +163,7 @@ impl Launcher {
     ///
     /// # Errors
     ///
-    /// When the program's path cannot be passed to the system.
+    /// When the program's path cannot be passed to the system, or when there is no thread to be had.
     pub(super) fn new(
         parts: Parts,
         invocation: &Invocation,
@@ -188,6 +191,10 @@ impl Launcher {
                 BaseEnvironment::new(&surroundings.environment, &dropped, secrets)
             }
         };
+        let watch = match invocation.mode {
+            Mode::Sequential => None,
+            Mode::Parallel(_) => Some(StatusWatch::start(run.status_path(), messages.clone())?),
+        };
         Ok(Self {
             program,
             base,
@@ -199,6 +206,7 @@ impl Launcher {
             terminal,
             messages,
             judge: Arc::new(judge),
+            watch,
         })
     }
 
@@ -334,12 +342,17 @@ impl Launcher {
                 let terminal = self.terminal.clone();
                 let (run, id, number) =
                     (Arc::clone(&self.run), order.item.id.clone(), order.attempt);
+                let watch = self.watch.clone();
                 Box::new(move || {
                     let log = run.create_log(&id, number);
                     let waker = Arc::clone(control.wake());
                     let mut output = ItemOutput::new(sides, log, terminal, waker);
                     let status = StatusFile::give(&run, &id, number, &mut attempt.environment);
+                    if let (Some(watch), Some(status)) = (&watch, status) {
+                        watch.follow(index, number, status);
+                    }
                     let ended = attempt.run(&control, &mut output);
+                    let status = watch.and_then(|watch| watch.take_back(index));
                     let status = status.map_or_else(Vec::new, |status| status.end());
                     let log = || output.log_end(TAIL_BYTES_MAX);
                     let verdict = judge.judge(&ended.ending, &status, log);

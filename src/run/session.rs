@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::chronicle::Chronicle;
 use super::item_output::OutputReport;
-use super::judge::{Judge, blame, fault};
+use super::judge::{Judge, blame, fault, repeats};
 use super::keys::Keys;
 use super::launch::{self, Launcher, Order, inheritable, millis};
 use super::limits::limits;
@@ -23,10 +23,12 @@ use super::{Exit, Message, Visit, keep};
 use crate::child::control::Control;
 use crate::child::kin::{Rest, UNKILLABLE};
 use crate::config::resolve::{Mode, Verbosity};
+use crate::credential::evidence::{Finding, Verdict};
 use crate::credential::secret::Secret;
 use crate::credential::snapshot::Snapshot;
+use crate::credential::told::News as StatusNews;
 use crate::error::{ExitStatus, Result};
-use crate::escape::escape_text;
+use crate::escape::{clipped, escape_text};
 use crate::items::item::{Item, ItemId};
 use crate::items::plan::{Plan, PlannedState};
 use crate::output::mask::Masker;
@@ -50,6 +52,12 @@ use crate::state::run_record::{CredentialState, LostTime, RunRecord};
 
 /// That nothing runs because all keys rest is told when that lasts at least this long.
 const STANDSTILL_TOLD: Duration = Duration::from_secs(5);
+
+/// What an item says of its progress is cut after this many characters.
+const PROGRESS_CHARACTERS_MAX: usize = 200;
+
+/// So often the progress of one attempt is written down.
+const PROGRESS_EVENTS_MAX: u32 = 1000;
 
 /// What a run holds on disk.
 pub(super) struct Stores {
@@ -133,6 +141,12 @@ pub(super) struct Live {
     pub(super) credential: Option<String>,
     /// We have ended it.
     stopped: bool,
+    /// What it has said of its key so far, which the pool knows.
+    heard: Option<Finding>,
+    /// How far it says that it is, masked and escaped.
+    progress: Option<String>,
+    /// How often that was written down.
+    progress_events: u32,
 }
 
 /// No key comes back in time.
@@ -312,6 +326,7 @@ impl<'a> Session<'a> {
             Message::GuardLost
             | Message::Recorded { .. }
             | Message::SpaceRanOut(_)
+            | Message::Told { .. }
             | Message::Leased(_)
             | Message::NoKey { .. }
             | Message::KeysChanged(_)
@@ -364,23 +379,13 @@ impl<'a> Session<'a> {
                 } else {
                     self.note_end(item, &ending, report);
                 }
-                let why = blame(&verdict);
-                let keys = self.keys.as_ref();
-                let fault = fault(&verdict, keys.is_some_and(|keys| keys.is_leased(item)));
-                // What we have ended says nothing of its key.
-                let was_stopped = self.live.get(&item).is_some_and(|live| live.stopped);
-                if let Some(keys) = keys.filter(|_| !was_stopped) {
-                    keys.hear(item, &verdict, &why);
-                }
-                if !why.is_empty() {
-                    self.blames.insert(item, why);
-                }
-                self.step(Event::Exited {
-                    item,
-                    ending,
-                    fault,
-                });
+                self.note_verdict(item, ending, &verdict);
             }
+            Message::Told {
+                item,
+                attempt,
+                news,
+            } => self.hear(item, attempt, *news),
             Message::Leased(grant) => {
                 let (item, credential) = (grant.item, Some(grant.credential));
                 if let Some(keys) = &mut self.keys {
@@ -413,6 +418,62 @@ impl<'a> Session<'a> {
                 self.results.extend(self.ended.remove(&item));
             }
         }
+    }
+
+    /// An attempt that runs says something.
+    fn hear(&mut self, item: ItemIndex, attempt: u32, news: StatusNews) {
+        let live = self.live.get_mut(&item);
+        // What we have ended says nothing any more.
+        let is_meant = |live: &&mut Live| live.attempt == attempt && !live.stopped;
+        let Some(live) = live.filter(is_meant) else {
+            return;
+        };
+        if let Some(text) = news.progress {
+            let text = clipped(&self.masker.mask_text(&text), PROGRESS_CHARACTERS_MAX);
+            if live.progress_events < PROGRESS_EVENTS_MAX && live.progress.as_ref() != Some(&text) {
+                live.progress_events += 1;
+                self.chronicle.tell(RunEvent::Progressed {
+                    item: self.items[item.0].id.to_string(),
+                    attempt,
+                    text: text.clone(),
+                });
+            }
+            live.progress = Some(text);
+        }
+        if let Some(verdict) = news.verdict {
+            let before = live.heard.replace(verdict.finding);
+            let Some(keys) = &self.keys else { return };
+            if verdict.finding == Finding::Done {
+                // Whether it served its item is known at its end.
+                if before.is_some() {
+                    keys.take_back(item);
+                }
+            } else {
+                keys.hear(item, &verdict, &blame(&verdict));
+            }
+        }
+    }
+
+    /// What the end of an attempt says of its key, beside what it said while it ran.
+    fn note_verdict(&mut self, item: ItemIndex, ending: Ending, verdict: &Verdict) {
+        let why = blame(verdict);
+        let keys = self.keys.as_ref();
+        let fault = fault(verdict, keys.is_some_and(|keys| keys.is_leased(item)));
+        // What we have ended says nothing of its key.
+        let live = self.live.get(&item);
+        let is_news =
+            live.is_none_or(|live| !live.stopped && !repeats(verdict.finding, live.heard));
+        if let Some(keys) = keys.filter(|_| is_news) {
+            keys.hear(item, verdict, &why);
+        }
+        if !why.is_empty() {
+            self.blames.insert(item, why);
+        }
+        self.step(Event::Exited {
+            item,
+            ending,
+            fault,
+        });
     }
 
     fn step(&mut self, event: Event) {
@@ -546,6 +607,9 @@ impl<'a> Session<'a> {
             attempt,
             credential: secret.map(|secret| secret.label().to_owned()),
             stopped: false,
+            heard: None,
+            progress: None,
+            progress_events: 0,
         };
         self.note_step(index, &live, Step::Started);
         live.control = self.launcher.launch(&order, &self.visit.invocation);
@@ -792,6 +856,7 @@ impl<'a> Session<'a> {
                 silence: silence(live).filter(|_| shows_output),
                 attempt: live.attempt,
                 credential: live.credential.as_deref(),
+                progress: live.progress.as_deref(),
             })
             .collect();
         self.visit.voice.progress(&Progress {
@@ -870,6 +935,7 @@ impl<'a> Session<'a> {
             | Message::Suspended(_)
             | Message::GuardLost
             | Message::SpaceRanOut(_)
+            | Message::Told { .. }
             | Message::Leased(_)
             | Message::NoKey { .. }
             | Message::KeysChanged(_)

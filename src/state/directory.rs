@@ -341,6 +341,12 @@ impl RunDirectory {
         Ok((file, self.status.join(name)))
     }
 
+    /// Where those files lie.
+    #[must_use]
+    pub fn status_path(&self) -> &Path {
+        self.status.path()
+    }
+
     /// Makes `events.jsonl`, open for writing; it must not be there yet.
     ///
     /// # Errors

@@ -58,6 +58,15 @@ pub enum RunEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         log: Option<String>,
     },
+    /// An attempt that runs says how far it is.
+    Progressed {
+        /// Whose.
+        item: String,
+        /// Its number, from 1.
+        attempt: u32,
+        /// In its own words, masked, escaped and cut.
+        text: String,
+    },
     /// The system had no room for the attempt's process: it was not one, and its number is used again.
     AttemptWithdrawn {
         /// Whose.

@@ -38,4 +38,5 @@ mod support;
 mod suspend;
 mod tell;
 mod time;
+mod told;
 mod usage;

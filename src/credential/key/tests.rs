@@ -354,3 +354,44 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_one_lease_tells_again_and_again_is_one_step() {
+    for hint in [None, Some(5)] {
+        let mut key = Key::default();
+        let first = key.grant(at(0));
+        let again = limited(Class::Minute, None, Trust::Child);
+        key.report(first, again, at(0), ONE_OF_MANY);
+        for second in 1..9 {
+            let more = limited(Class::Minute, hint, Trust::Child);
+            key.report(first, more, at(second), ONE_OF_MANY);
+        }
+        let next = key.grant(at(30));
+        key.report(next, again, at(30), ONE_OF_MANY);
+        assert_eq!(until(key.standing(at(30))), 30 + 40, "{hint:?}");
+    }
+}
+
+#[test]
+fn the_lease_that_told_a_limit_may_take_it_back_and_no_other() {
+    for class in [Class::Minute, Class::Billing] {
+        let mut key = Key::default();
+        let (one, other) = (key.grant(at(0)), key.grant(at(0)));
+        key.report(one, limited(class, None, Trust::Child), at(0), ONE_OF_MANY);
+        let resting = key.standing(at(1));
+        for stranger in [other, Epoch::NONE] {
+            key.report(stranger, Report::TakenBack, at(1), ONE_OF_MANY);
+            assert_eq!(key.standing(at(1)), resting);
+        }
+        key.report(one, Report::TakenBack, at(1), ONE_OF_MANY);
+        assert_eq!(key.standing(at(1)), Standing::Ready);
+    }
+    let mut key = Key::default();
+    let one = key.grant(at(0));
+    let rejected = Report::Rejected {
+        trust: Trust::Child,
+    };
+    key.report(one, rejected, at(0), ONE_OF_MANY);
+    key.report(one, Report::TakenBack, at(1), ONE_OF_MANY);
+    assert_eq!(key.standing(at(1)), Standing::Retired { since: at(0) });
+}
