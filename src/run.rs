@@ -338,7 +338,7 @@ impl Visit<'_> {
                 ))
             })?;
         }
-        let program = launch::preflight(&self.invocation, self.surroundings)?;
+        let programs = launch::preflight(&self.invocation, self.surroundings)?;
         let secrets = match self.secrets(signals).await? {
             Ok(secrets) => secrets,
             Err(press) => return Ok(self.stopped_early(press, None)),
@@ -383,7 +383,7 @@ impl Visit<'_> {
             journal,
             lock,
             started,
-            program,
+            programs,
         };
         self.execute(plan, stores, secrets, signals).await
     }

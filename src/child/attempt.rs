@@ -65,7 +65,7 @@ pub trait Output: Send {
 }
 
 /// An attempt that is ready to be run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Attempt {
     /// The program, as an absolute path.
     pub program: CString,

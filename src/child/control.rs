@@ -1,9 +1,11 @@
 //! The way from the loop to the thread of one attempt: requests go in, the thread wakes up.
 
+use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::schedule::event::StopSignal;
@@ -33,6 +35,10 @@ pub struct Control {
     heard_ms: Arc<AtomicU64>,
     /// Nobody takes what the process writes, so its silence is ours.
     blocked: Arc<AtomicBool>,
+    /// Nothing new may be started for the item.
+    stopping: Arc<AtomicBool>,
+    /// Nothing may be started for it before it is resumed.
+    suspended: Arc<AtomicBool>,
 }
 
 impl Control {
@@ -51,22 +57,55 @@ impl Control {
             began: now(),
             heard_ms: Arc::default(),
             blocked: Arc::default(),
+            stopping: Arc::default(),
+            suspended: Arc::default(),
         })
     }
 
     /// Sends a stop signal to everything that the item has started. Never blocks.
     pub fn signal(&self, signal: StopSignal) {
+        self.note_stopping();
         self.ask(Request::Stop(signal));
     }
 
     /// Stops everything that the item has started where it is. Never blocks.
     pub fn suspend(&self) {
+        self.suspended.store(true, Ordering::Release);
         self.ask(Request::Suspend);
     }
 
     /// Lets everything go on that was suspended. Never blocks.
     pub fn resume(&self) {
+        self.suspended.store(false, Ordering::Release);
         self.ask(Request::Resume);
+    }
+
+    /// Takes note that the item is being stopped, by whomever: whatever runs is the last of it.
+    pub fn note_stopping(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether it is.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Waits until the item is not suspended, while nothing of it runs. What is asked for in this moment comes later.
+    pub fn wait_while_suspended(&self) {
+        while self.suspended.load(Ordering::Acquire) && !self.is_stopping() {
+            self.serve(|_| {});
+            if self.suspended.load(Ordering::Acquire) {
+                self.wait(PollTimeout::NONE);
+            }
+        }
+    }
+
+    /// Waits until something is asked for, or for that long.
+    pub fn wait(&self, timeout: PollTimeout) {
+        let mut polled = [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
+        // An interrupted poll is an empty one: whoever waits looks again.
+        let _interrupted = poll(&mut polled, timeout);
     }
 
     fn ask(&self, request: Request) {
@@ -136,4 +175,29 @@ impl std::fmt::Debug for Control {
 )]
 fn now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn who_waits_for_a_suspended_item_goes_on_when_it_is_resumed_or_stopped() {
+        for go_on in [Control::resume, |control: &Control| {
+            control.signal(StopSignal::Interrupt);
+        }] {
+            let (suspended, seen) = channel();
+            let control = Control::new(move || suspended.send(()).unwrap()).unwrap();
+            control.wait_while_suspended();
+            control.suspend();
+            let theirs = control.clone();
+            let waiting = std::thread::spawn(move || theirs.wait_while_suspended());
+            seen.recv().unwrap();
+            assert!(!waiting.is_finished());
+            go_on(&control);
+            waiting.join().unwrap();
+        }
+    }
 }

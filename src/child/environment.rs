@@ -54,6 +54,14 @@ impl BaseEnvironment {
         }
     }
 
+    /// The same without these variables.
+    #[must_use]
+    pub fn without(&self, names: &[String]) -> Self {
+        let mut variables = self.variables.clone();
+        variables.retain(|name, _| !names.iter().any(|dropped| name == dropped.as_str()));
+        Self { variables }
+    }
+
     /// `NAME=value` for every variable of one child; later additions win.
     ///
     /// # Errors

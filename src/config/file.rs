@@ -75,6 +75,8 @@ impl CredentialTable {
 pub struct WorkflowTable {
     /// The per-item command.
     pub command: Option<Vec<String>>,
+    /// What has to exit with 0 as well before an item is done.
+    pub verify: Option<Vec<String>>,
     /// Where items come from.
     pub items: Option<ItemSource>,
     /// Files that say that an item is done.
@@ -189,6 +191,7 @@ fn options(table: &Table<'_>) -> Result<Options> {
 
 const WORKFLOW_KEYS: &[&str] = &[
     "command",
+    "verify",
     "items",
     "done",
     "output",
@@ -200,12 +203,13 @@ const WORKFLOW_KEYS: &[&str] = &[
 
 fn workflow(table: &Table<'_>) -> Result<WorkflowTable> {
     only_knows_options_and(table, WORKFLOW_KEYS)?;
-    let command = table.texts("command")?;
-    if command.as_ref().is_some_and(Vec::is_empty) {
-        return Err(table.error("command", "`command` is empty"));
-    }
+    let words = |key: &str| match table.texts(key)? {
+        Some(words) if words.is_empty() => Err(table.error(key, &format!("`{key}` is empty"))),
+        words => Ok(words),
+    };
     Ok(WorkflowTable {
-        command,
+        command: words("command")?,
+        verify: words("verify")?,
         items: table
             .table("items", "`items`")?
             .map(|items| item_source(&items))

@@ -38,6 +38,8 @@ pub struct Workflow {
     pub builtin: Option<Builtin>,
     /// The per-item command.
     pub command: Vec<Template>,
+    /// What has to exit with 0 as well before an item is done; nothing if that is for the command alone to say.
+    pub verify: Vec<Template>,
     /// Where items come from.
     pub items: ItemSource,
     /// Files that say that an item is done, relative to the workspace root.
@@ -96,6 +98,12 @@ impl Workflow {
                 .iter()
                 .chain(arguments)
                 .map(|argument| parse("the command", argument))
+                .collect::<Result<_>>()?,
+            verify: table
+                .verify
+                .unwrap_or_default()
+                .iter()
+                .map(|argument| parse("`verify`", argument))
                 .collect::<Result<_>>()?,
             items,
             done: table

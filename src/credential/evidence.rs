@@ -110,8 +110,11 @@ pub fn verdict(
     let meaning = match ending {
         Ending::Exited(code) => codes.meaning(*code),
         Ending::Killed(_) => None,
-        // It has never run, so nothing of that output is its own.
-        Ending::Unstartable(_) | Ending::Crowded(_) => Some(Meaning::NeverRetry),
+        // It has never run, so nothing of that output is its own; or it exited with 0, and what says that it is not done
+        // holds no key.
+        Ending::Unstartable(_) | Ending::Crowded(_) | Ending::Unverified(_) => {
+            Some(Meaning::NeverRetry)
+        }
     };
     let alone = |finding| Verdict {
         finding,

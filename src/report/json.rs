@@ -16,7 +16,10 @@ pub const FORMAT_VERSION: u32 = 1;
 pub fn item_line(result: &ItemResult) -> String {
     let exit_code = match result.ending {
         Some(Ending::Exited(code)) => Some(code),
-        Some(Ending::Killed(_) | Ending::Unstartable(_) | Ending::Crowded(_)) | None => None,
+        Some(
+            Ending::Killed(_) | Ending::Unstartable(_) | Ending::Crowded(_) | Ending::Unverified(_),
+        )
+        | None => None,
     };
     line(&json!({
         "type": "item",

@@ -226,6 +226,7 @@ mod tests {
             ended: Some(Timestamp::UNIX_EPOCH),
             parallel: Some(2),
             command: Vec::new(),
+            verify: Vec::new(),
             credentials: vec!["unused".to_owned()],
             credential_states: [(
                 "unused".to_owned(),

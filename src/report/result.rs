@@ -53,6 +53,9 @@ pub fn ending_words(ending: &Ending) -> String {
             Err(_) => format!("signal {signal}"),
         },
         Ending::Unstartable(why) | Ending::Crowded(why) => format!("not started: {why}"),
+        Ending::Unverified(ending) => {
+            format!("exit 0, but verify failed: {}", ending_words(ending))
+        }
     }
 }
 
@@ -68,6 +71,10 @@ mod tests {
             (Ending::Killed(60), "signal 60"),
             (Ending::Exited(127), "exit 127 (a command was not found)"),
             (Ending::Unstartable("gone".to_owned()), "not started: gone"),
+            (
+                Ending::Unverified(Box::new(Ending::Exited(3))),
+                "exit 0, but verify failed: exit 3",
+            ),
         ] {
             assert_eq!(ending_words(&ending), words);
         }

@@ -480,6 +480,7 @@ pub(super) mod tests {
             ended: None,
             parallel: Some(2),
             command: Vec::new(),
+            verify: Vec::new(),
             credentials: vec!["key-1".to_owned()],
             credential_states: BTreeMap::new(),
             lost: None,

@@ -56,7 +56,7 @@ impl Judge {
     fn judge_end(&self, ending: &Ending, log: impl FnOnce() -> Vec<u8>) -> Verdict {
         let log = match ending {
             Ending::Exited(0) => return DONE,
-            Ending::Unstartable(_) | Ending::Crowded(_) => Vec::new(),
+            Ending::Unstartable(_) | Ending::Crowded(_) | Ending::Unverified(_) => Vec::new(),
             Ending::Exited(_) | Ending::Killed(_) if !self.has_pool => Vec::new(),
             Ending::Exited(_) | Ending::Killed(_) => log(),
         };

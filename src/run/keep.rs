@@ -55,6 +55,7 @@ pub(super) fn beginning(
             Mode::Parallel(width) => u32::try_from(width).ok(),
         },
         command: invocation.workflow.command.iter().map(argument).collect(),
+        verify: invocation.workflow.verify.iter().map(argument).collect(),
         credentials: secrets
             .iter()
             .map(|secret| secret.label().to_owned())

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::Message;
 use super::item_output::{ItemOutput, OutputReport, Side, Untouched};
 use super::judge::Judge;
-use super::outlook::{Filled, fill};
+use super::outlook::fill;
 use super::status_file::StatusFile;
 use super::status_watch::StatusWatch;
 use crate::child::attempt::{Attempt, Ended, STACK_BYTES};
@@ -21,6 +21,7 @@ use crate::child::environment::{Additions, BaseEnvironment, arguments};
 use crate::child::kin::{Marker, Orphans, Rest};
 use crate::child::preflight::find_program;
 use crate::child::process::Attachment;
+use crate::child::verify::run_and_verify;
 use crate::config::builtin::Builtin;
 use crate::config::options::Format;
 use crate::config::resolve::{Invocation, Mode, Verbosity};
@@ -30,6 +31,7 @@ use crate::credential::told::STATUS_VARIABLE;
 use crate::error::{Error, Result};
 use crate::escape::clipped;
 use crate::items::item::Item;
+use crate::items::template::Template;
 use crate::output::Target;
 use crate::output::line::Stream;
 use crate::output::mask::Masker;
@@ -49,17 +51,28 @@ const OWN_VARIABLES: &[&str] = &[
     "ORCHESTRATE_ITEM_PATH",
     "ORCHESTRATE_ATTEMPT",
     "ORCHESTRATE_SLOT",
-    "ORCHESTRATE_CREDENTIAL",
+    CREDENTIAL_VARIABLE,
     STATUS_VARIABLE,
 ];
+
+/// In it a child finds the label of its key.
+const CREDENTIAL_VARIABLE: &str = "ORCHESTRATE_CREDENTIAL";
 
 /// A command that is told is cut after this many characters.
 const COMMAND_CHARACTERS_MAX: usize = 500;
 
+/// The programs that a workflow runs for each item, as absolute paths.
+pub(super) struct Programs {
+    /// That of the command.
+    pub(super) command: PathBuf,
+    /// That of what verifies it, if there is such a thing.
+    pub(super) verify: Option<PathBuf>,
+}
+
 /// Everything that the attempts of a run have in common.
 pub(super) struct Launcher {
-    program: CString,
-    base: BaseEnvironment,
+    command: Runnable,
+    verify: Option<Runnable>,
     /// The run's own folder.
     pub(super) run: Arc<RunDirectory>,
     /// The workflow's folder, as `{state}` says it.
@@ -74,10 +87,23 @@ pub(super) struct Launcher {
     watch: Option<StatusWatch>,
 }
 
+/// A program, and the environment from which each of its processes starts.
+struct Runnable {
+    program: CString,
+    base: BaseEnvironment,
+}
+
+/// What an attempt runs.
+struct Work {
+    command: Attempt,
+    /// Only when that exited with 0.
+    verify: Option<Attempt>,
+}
+
 /// The parts of a launcher that others have prepared.
 pub(super) struct Parts {
-    /// The program, as an absolute path.
-    pub(super) program: PathBuf,
+    /// The programs.
+    pub(super) programs: Programs,
     /// The run's own folder.
     pub(super) run: Arc<RunDirectory>,
     /// The workflow's folder, as `{state}` says it.
@@ -110,25 +136,51 @@ pub(super) struct Order<'a> {
     pub(super) hold: Option<Arc<OwnedFd>>,
 }
 
-/// Finds the per-item program, before anything starts.
+/// Finds the per-item programs, before anything starts.
 ///
 /// # Errors
 ///
 /// A usage error (2) that names the command.
-pub(super) fn preflight(invocation: &Invocation, surroundings: &Surroundings) -> Result<PathBuf> {
+pub(super) fn preflight(invocation: &Invocation, surroundings: &Surroundings) -> Result<Programs> {
+    Ok(Programs {
+        command: find_command(invocation, surroundings)?,
+        verify: find_verify(invocation, surroundings)?,
+    })
+}
+
+fn find_verify(invocation: &Invocation, surroundings: &Surroundings) -> Result<Option<PathBuf>> {
     let workflow = &invocation.workflow;
-    let program = &workflow.command[0];
+    let Some(program) = workflow.verify.first() else {
+        return Ok(None);
+    };
+    let found = literal_program(program, &workflow.name)
+        .and_then(|name| find_in(invocation, surroundings, &name));
+    found.map(Some).map_err(|error| {
+        let message = format!("`verify` of workflow `{}`: {error}", workflow.name);
+        let hint = error.hint().map(str::to_owned);
+        hint.into_iter()
+            .fold(Error::usage(message), Error::with_hint)
+    })
+}
+
+fn find_in(invocation: &Invocation, surroundings: &Surroundings, name: &str) -> Result<PathBuf> {
+    let path = surroundings.environment.get(std::ffi::OsStr::new("PATH"));
+    find_program(name, path.map(AsRef::as_ref), &invocation.directory)
+}
+
+fn literal_program(program: &Template, workflow: &str) -> Result<String> {
     if program.has_placeholder() {
-        let message = format!(
-            "the program `{program}` of workflow `{}` has a placeholder",
-            workflow.name
-        );
+        let message = format!("the program `{program}` of workflow `{workflow}` has a placeholder");
         let hint = "no item may choose the program; placeholders belong into the arguments";
         return Err(Error::usage(message).with_hint(hint));
     }
-    let path = surroundings.environment.get(std::ffi::OsStr::new("PATH"));
-    let find = |name: &str| find_program(name, path.map(AsRef::as_ref), &invocation.directory);
-    let name = literal(program.source());
+    Ok(literal(program.source()))
+}
+
+fn find_command(invocation: &Invocation, surroundings: &Surroundings) -> Result<PathBuf> {
+    let workflow = &invocation.workflow;
+    let name = literal_program(&workflow.command[0], &workflow.name)?;
+    let find = |name: &str| find_in(invocation, surroundings, name);
     let Some(tool) = workflow.tool().map(Builtin::tool) else {
         return find(&name);
     };
@@ -154,6 +206,12 @@ pub(super) fn preflight(invocation: &Invocation, surroundings: &Surroundings) ->
     })
 }
 
+fn runnable(program: PathBuf, base: BaseEnvironment) -> Result<Runnable> {
+    let program = CString::new(program.into_os_string().into_vec())
+        .map_err(|_| Error::usage("the path of a command holds a NUL byte"))?;
+    Ok(Runnable { program, base })
+}
+
 fn literal(source: &str) -> String {
     source.replace("{{", "{").replace("}}", "}")
 }
@@ -171,7 +229,7 @@ impl Launcher {
         secrets: &[Secret],
     ) -> Result<Self> {
         let Parts {
-            program,
+            programs,
             run,
             state,
             inherited,
@@ -180,8 +238,6 @@ impl Launcher {
             messages,
             judge,
         } = parts;
-        let program = CString::new(program.into_os_string().into_vec())
-            .map_err(|_| Error::usage("the path of the command holds a NUL byte"))?;
         let base = match invocation.mode {
             Mode::Sequential => BaseEnvironment::unchanged(&surroundings.environment),
             Mode::Parallel(_) => {
@@ -191,13 +247,19 @@ impl Launcher {
                 BaseEnvironment::new(&surroundings.environment, &dropped, secrets)
             }
         };
+        let verify = programs.verify.map(|program| {
+            // It is there to look, and has no business with the provider.
+            let injected = invocation.credentials.as_ref().map(|it| &it.inject[..]);
+            let injected = injected.filter(|_| invocation.mode != Mode::Sequential);
+            runnable(program, base.without(injected.unwrap_or_default()))
+        });
         let watch = match invocation.mode {
             Mode::Sequential => None,
             Mode::Parallel(_) => Some(StatusWatch::start(run.status_path(), messages.clone())?),
         };
         Ok(Self {
-            program,
-            base,
+            verify: verify.transpose()?,
+            command: runnable(programs.command, base)?,
             run,
             state,
             inherited,
@@ -214,8 +276,8 @@ impl Launcher {
     /// had.
     pub(super) fn launch(&self, order: &Order<'_>, invocation: &Invocation) -> Option<Control> {
         match self.prepare(order, invocation) {
-            Ok((attempt, control)) => {
-                self.start(order, attempt, control.clone(), invocation);
+            Ok((work, control)) => {
+                self.start(order, work, control.clone(), invocation);
                 Some(control)
             }
             Err(ending) => {
@@ -249,42 +311,30 @@ impl Launcher {
         &self,
         order: &Order<'_>,
         invocation: &Invocation,
-    ) -> std::result::Result<(Attempt, Control), Ending> {
+    ) -> std::result::Result<(Work, Control), Ending> {
         let parallel = invocation.mode != Mode::Sequential;
         let numbers = (order.attempt, order.slot);
         let filled = fill(invocation, &self.state, order.item, numbers, parallel)
             .map_err(|error| Ending::Unstartable(error.to_string()))?;
-        let Filled { command, env, .. } = filled;
         let mut additions = Additions::new();
         if parallel {
             additions.extend(self.own_variables(order, invocation));
         }
         // The workflow's table comes last but for the key, which nothing may replace.
-        additions.extend(env);
+        additions.extend(filled.env);
+        let verify = match (&self.verify, filled.verify) {
+            (Some(verify), Some(words)) => {
+                Some(self.attempt(verify, &words, &additions, None, order, parallel)?)
+            }
+            (Some(_) | None, _) => None,
+        };
         if let (Some(secret), Some(table)) = (order.secret, &invocation.credentials) {
             let key = || secret.expose().to_owned();
+            additions.push((CREDENTIAL_VARIABLE.to_owned(), secret.label().to_owned()));
             additions.extend(table.inject.iter().map(|name| (name.clone(), key())));
         }
-        let attempt = Attempt {
-            program: self.program.clone(),
-            arguments: arguments(&command).map_err(Ending::Unstartable)?,
-            environment: self.base.with(&additions).map_err(Ending::Unstartable)?,
-            attachment: if parallel {
-                Attachment::Detached
-            } else {
-                Attachment::Shared
-            },
-            inherited: if parallel {
-                let lock = Arc::clone(&self.inherited);
-                std::iter::once(lock).chain(order.hold.clone()).collect()
-            } else {
-                Vec::new()
-            },
-            kin: parallel.then(|| {
-                let marker = Marker::new(self.run.id().as_str(), order.item.id.as_str());
-                (marker, Arc::clone(&self.orphans))
-            }),
-        };
+        let (command, hold) = (&self.command, order.hold.clone());
+        let command = self.attempt(command, &filled.command, &additions, hold, order, parallel)?;
         let (messages, index) = (self.messages.clone(), order.index);
         let on_suspended = move || {
             // The loop is gone only when the whole process is going.
@@ -292,7 +342,39 @@ impl Launcher {
         };
         let control = Control::new(on_suspended)
             .map_err(|error| Ending::Crowded(format!("there is no eventfd for it: {error}")))?;
-        Ok((attempt, control))
+        Ok((Work { command, verify }, control))
+    }
+
+    fn attempt(
+        &self,
+        runnable: &Runnable,
+        words: &[String],
+        additions: &Additions,
+        hold: Option<Arc<OwnedFd>>,
+        order: &Order<'_>,
+        parallel: bool,
+    ) -> std::result::Result<Attempt, Ending> {
+        let environment = runnable.base.with(additions);
+        Ok(Attempt {
+            program: runnable.program.clone(),
+            arguments: arguments(words).map_err(Ending::Unstartable)?,
+            environment: environment.map_err(Ending::Unstartable)?,
+            attachment: if parallel {
+                Attachment::Detached
+            } else {
+                Attachment::Shared
+            },
+            inherited: if parallel {
+                let lock = Arc::clone(&self.inherited);
+                std::iter::once(lock).chain(hold).collect()
+            } else {
+                Vec::new()
+            },
+            kin: parallel.then(|| {
+                let marker = Marker::new(self.run.id().as_str(), order.item.id.as_str());
+                (marker, Arc::clone(&self.orphans))
+            }),
+        })
     }
 
     fn own_variables(&self, order: &Order<'_>, invocation: &Invocation) -> Additions {
@@ -310,30 +392,23 @@ impl Launcher {
                 .map(|number| ("ITEM_NUMBER", number.to_string())),
         );
         variables.extend(item.path.clone().map(|path| ("ITEM_PATH", path)));
-        variables.extend(
-            order
-                .secret
-                .map(|secret| ("CREDENTIAL", secret.label().to_owned())),
-        );
         variables
             .into_iter()
             .map(|(name, value)| (format!("ORCHESTRATE_{name}"), value))
             .collect()
     }
 
-    fn start(
-        &self,
-        order: &Order<'_>,
-        mut attempt: Attempt,
-        control: Control,
-        invocation: &Invocation,
-    ) {
+    fn start(&self, order: &Order<'_>, work: Work, control: Control, invocation: &Invocation) {
         let index = order.index;
         let messages = self.messages.clone();
         let judge = Arc::clone(&self.judge);
+        let Work {
+            mut command,
+            mut verify,
+        } = work;
         let body: Box<dyn FnOnce() + Send> = match invocation.mode {
             Mode::Sequential => Box::new(move || {
-                let ended = attempt.run(&control, &mut Untouched);
+                let ended = run_and_verify(command, verify.as_ref(), &control, &mut Untouched);
                 let verdict = judge.judge(&ended.ending, &[], Vec::new);
                 send(&messages, index, ended, OutputReport::default(), verdict);
             }),
@@ -347,11 +422,13 @@ impl Launcher {
                     let log = run.create_log(&id, number);
                     let waker = Arc::clone(control.wake());
                     let mut output = ItemOutput::new(sides, log, terminal, waker);
-                    let status = StatusFile::give(&run, &id, number, &mut attempt.environment);
+                    let attempts = std::iter::once(&mut command).chain(&mut verify);
+                    let environments = attempts.map(|attempt| &mut attempt.environment);
+                    let status = StatusFile::give(&run, &id, number, environments);
                     if let (Some(watch), Some(status)) = (&watch, status) {
                         watch.follow(index, number, status);
                     }
-                    let ended = attempt.run(&control, &mut output);
+                    let ended = run_and_verify(command, verify.as_ref(), &control, &mut output);
                     let status = watch.and_then(|watch| watch.take_back(index));
                     let status = status.map_or_else(Vec::new, |status| status.end());
                     let log = || output.log_end(TAIL_BYTES_MAX);

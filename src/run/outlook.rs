@@ -22,6 +22,8 @@ use crate::state::record::Outcome;
 pub(super) struct Filled {
     /// The command, its program first.
     pub(super) command: Vec<String>,
+    /// What verifies it, its program first; nothing without one.
+    pub(super) verify: Option<Vec<String>>,
     /// Where the item's result goes.
     pub(super) output: Option<String>,
     /// The workflow's own variables.
@@ -65,8 +67,11 @@ pub(super) fn fill(
         .map(|(name, value)| Ok((name.clone(), value.render(&values)?)))
         .collect::<std::result::Result<_, RenderError>>()?;
     let command = render_command(&workflow.command, &values)?;
+    let verify = Some(&workflow.verify).filter(|verify| !verify.is_empty());
+    let verify = verify.map(|verify| render_command(verify, &values));
     Ok(Filled {
         command,
+        verify: verify.transpose()?,
         output,
         env,
     })
@@ -101,12 +106,17 @@ pub(super) fn decide(
             };
             let done_file = done_files.find(&invocation.workflow.done, &values);
             let filled = fill(invocation, state, item, (1, 1), parallel);
+            let done_file = done_file.unwrap_or_else(|error: Error| {
+                trouble.get_or_insert(error);
+                None
+            });
+            let last = history.last(&item.id);
+            // The command writes its file before anybody verifies it.
+            let is_unverified = !invocation.workflow.verify.is_empty()
+                && last.is_some_and(|last| last.standing != Standing::Ended(Outcome::Done));
             Facts {
-                done_file: done_file.unwrap_or_else(|error: Error| {
-                    trouble.get_or_insert(error);
-                    None
-                }),
-                last: history.last(&item.id).map(|last| {
+                done_file: done_file.filter(|_| !is_unverified),
+                last: last.map(|last| {
                     let (content, command_then) = taken_apart(last.content_hash);
                     LastAttempt {
                         outcome: match last.standing {
@@ -132,7 +142,8 @@ const AND: char = '+';
 /// How many hexadecimal digits tell one command from another.
 const COMMAND_DIGITS: usize = 16;
 
-/// What tells one command of a workflow from another: its words, as they were written.
+/// What tells one command of a workflow from another: its words, as they were written. What verifies is not part of it:
+/// another check makes no other result, and is no reason to make all of them again.
 pub(super) fn command_fingerprint(workflow: &Workflow) -> String {
     let words: Vec<&str> = workflow.command.iter().map(Template::source).collect();
     let mut digits = digest::of_bytes(words.join("\0").as_bytes());

@@ -1,7 +1,6 @@
 //! The run itself: the scheduler, and everything that its actions act upon.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use super::chronicle::Chronicle;
 use super::item_output::OutputReport;
 use super::judge::{Judge, blame, fault, repeats};
 use super::keys::Keys;
-use super::launch::{self, Launcher, Order, inheritable, millis};
+use super::launch::{self, Launcher, Order, Programs, inheritable, millis};
 use super::limits::limits;
 use super::outlook::{command_fingerprint, fingerprint};
 use super::signals::Received;
@@ -69,8 +68,8 @@ pub(super) struct Stores {
     pub(super) lock: WorkflowLock,
     /// When the run began.
     pub(super) started: Timestamp,
-    /// The per-item program, as an absolute path.
-    pub(super) program: PathBuf,
+    /// The per-item programs.
+    pub(super) programs: Programs,
 }
 
 /// The run itself.
@@ -171,7 +170,7 @@ impl<'a> Session<'a> {
             journal,
             lock,
             started,
-            program,
+            programs,
         } = stores;
         let run = Arc::new(state.new_run(started)?);
         let invocation = &visit.invocation;
@@ -187,7 +186,7 @@ impl<'a> Session<'a> {
         let journal = journal_thread(journal, messages.clone())?;
         let told = messages.clone();
         let parts = launch::Parts {
-            program,
+            programs,
             run: Arc::clone(&run),
             state: template_state,
             inherited: inheritable(&lock)?,
@@ -273,7 +272,14 @@ impl<'a> Session<'a> {
 
     pub(super) fn receive(&mut self, received: Received) {
         match received {
-            Received::Press(press) => self.step(Event::Pressed(press)),
+            Received::Press(press) => {
+                if self.visit.invocation.mode == Mode::Sequential {
+                    // The terminal has told the child itself, and nothing follows it.
+                    let controls = self.live.values().filter_map(|live| live.control.as_ref());
+                    controls.for_each(Control::note_stopping);
+                }
+                self.step(Event::Pressed(press));
+            }
             Received::Question => self.tell_status(),
             Received::Suspension(Suspending::Asked(permit)) => self.suspend(permit),
             Received::Suspension(Suspending::Continued) => self.go_on(),
@@ -695,7 +701,13 @@ impl<'a> Session<'a> {
         let exit = self.masker.mask_text(&exit).into_owned();
         let code = match ending {
             Some(Ending::Exited(code)) => Some(*code),
-            Some(Ending::Killed(_) | Ending::Unstartable(_) | Ending::Crowded(_)) | None => None,
+            Some(
+                Ending::Killed(_)
+                | Ending::Unstartable(_)
+                | Ending::Crowded(_)
+                | Ending::Unverified(_),
+            )
+            | None => None,
         };
         let log = result
             .log

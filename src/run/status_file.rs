@@ -24,16 +24,18 @@ pub(super) struct StatusFile {
 }
 
 impl StatusFile {
-    /// Makes the file of one attempt, and tells its path in `environment`. When that cannot be, the attempt runs without
+    /// Makes the file of one attempt, and tells its path in `environments`. When that cannot be, the attempt runs without
     /// one, and says what it has to say by how it ends.
-    pub(super) fn give(
+    pub(super) fn give<'a>(
         run: &RunDirectory,
         item: &ItemId,
         attempt: u32,
-        environment: &mut Vec<CString>,
+        environments: impl Iterator<Item = &'a mut Vec<CString>>,
     ) -> Option<Self> {
         let (file, path) = run.create_status(item, attempt).ok()?;
-        add(environment, STATUS_VARIABLE, path.as_os_str()).ok()?;
+        for environment in environments {
+            add(environment, STATUS_VARIABLE, path.as_os_str()).ok()?;
+        }
         Some(Self { file, read: 0 })
     }
 

@@ -27,6 +27,19 @@ pub enum Ending {
     Unstartable(String),
     /// It was not started because the system had no room for it just now: processes, descriptors, memory.
     Crowded(String),
+    /// It exited with 0, but what verifies it did not: that ended like this.
+    Unverified(Box<Self>),
+}
+
+impl Ending {
+    /// How the process ended that ran last: the one that verifies, if it came to that.
+    #[must_use]
+    pub fn of_the_last_process(&self) -> &Self {
+        match self {
+            Self::Unverified(ending) => ending,
+            Self::Exited(_) | Self::Killed(_) | Self::Unstartable(_) | Self::Crowded(_) => self,
+        }
+    }
 }
 
 /// Whose fault it is that an attempt did not succeed. Only the item itself can say so of an attempt that exited with 0, and

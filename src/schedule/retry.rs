@@ -133,6 +133,10 @@ impl RetryRule {
             }
             Ending::Killed(_) | Ending::Crowded(_) => false,
             Ending::Unstartable(_) => true,
+            // The lists are about the command's codes, and say nothing of another program's.
+            Ending::Unverified(ending) => {
+                matches!(**ending, Ending::Exited(126 | 127) | Ending::Unstartable(_))
+            }
         }
     }
 }
@@ -188,6 +192,10 @@ mod tests {
         }
     }
 
+    fn unverified(ending: Ending) -> Ending {
+        Ending::Unverified(Box::new(ending))
+    }
+
     #[test]
     fn waits_grow_and_are_bounded() {
         let waits: Vec<u64> = (1..=7)
@@ -230,6 +238,11 @@ mod tests {
             (Ending::Exited(126), false),
             (Ending::Exited(127), false),
             (Ending::Unstartable(String::new()), false),
+            (unverified(Ending::Exited(1)), true),
+            (unverified(Ending::Exited(91)), true),
+            (unverified(Ending::Killed(9)), true),
+            (unverified(Ending::Exited(127)), false),
+            (unverified(Ending::Unstartable(String::new())), false),
         ] {
             assert_eq!(rule(1).wait(1, &ending, 0).is_some(), retried, "{ending:?}");
             assert_eq!(rule(1).wait(2, &ending, 0), None, "{ending:?}");
@@ -237,6 +250,10 @@ mod tests {
         assert_eq!(
             rule(1).wait(1, &Ending::Exited(92), 0),
             Some(RETRY_LATER_AFTER)
+        );
+        assert_eq!(
+            rule(1).wait(1, &unverified(Ending::Exited(92)), 0),
+            Some(RETRY_AFTER)
         );
     }
 

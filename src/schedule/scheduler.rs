@@ -353,7 +353,7 @@ impl Scheduler {
 
     fn on_exited(&mut self, item: ItemIndex, ending: &Ending, fault: Fault, now: Duration) {
         if self.limits.discipline == Discipline::Shared
-            && *ending == Ending::Killed(SIGINT)
+            && *ending.of_the_last_process() == Ending::Killed(SIGINT)
             && !self.is_being_stopped(item)
         {
             // The Ctrl-C that killed it may not have reached us yet; shells, too, stop after such a child.
@@ -841,7 +841,11 @@ const fn outcome_of(ending: &Ending, stopping: Stopping) -> Outcome {
         (_, Stopping::Late(_)) => Outcome::TimedOut,
         (Ending::Exited(0), Stopping::No) => Outcome::Done,
         (
-            Ending::Exited(_) | Ending::Killed(_) | Ending::Unstartable(_) | Ending::Crowded(_),
+            Ending::Exited(_)
+            | Ending::Killed(_)
+            | Ending::Unstartable(_)
+            | Ending::Crowded(_)
+            | Ending::Unverified(_),
             Stopping::No,
         ) => Outcome::Failed,
     }

@@ -113,6 +113,7 @@ mod tests {
             ended: ended.then_some(started),
             parallel: None,
             command: Vec::new(),
+            verify: Vec::new(),
             credentials: Vec::new(),
             credential_states: std::collections::BTreeMap::new(),
             lost: None,

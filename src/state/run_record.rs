@@ -35,6 +35,9 @@ pub struct RunRecord {
     pub parallel: Option<u32>,
     /// The per-item command as it was configured, placeholders and all.
     pub command: Vec<String>,
+    /// The command that verifies what that one did, likewise; nothing without one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verify: Vec<String>,
     /// The labels of the credential pool.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<String>,
@@ -220,6 +223,7 @@ mod tests {
             ended: Some("2026-11-23T01:00:00.5Z".parse().unwrap()),
             parallel: Some(4),
             command: vec!["./implement.sh".to_owned(), "{number}".to_owned()],
+            verify: Vec::new(),
             credentials: vec!["team-a".to_owned()],
             credential_states: BTreeMap::new(),
             lost: None,
@@ -261,6 +265,7 @@ mod tests {
             credentials: Vec::new(),
             credential_states: BTreeMap::new(),
             lost: None,
+            verify: vec!["./check".to_owned()],
             exit_status: None,
             ..sample()
         };

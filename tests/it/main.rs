@@ -40,3 +40,4 @@ mod tell;
 mod time;
 mod told;
 mod usage;
+mod verify;
