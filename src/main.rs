@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
-use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use orchestrate::child::guard::{self, GUARD_VARIABLE, GuardedEnd, watch_the_guard};
 use orchestrate::cli::Cli;
@@ -21,6 +20,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::low_level::emulate_default_handler;
 
 fn main() -> ExitCode {
+    hide_from_our_own_user();
     die_of_panics();
     let cli = Cli::parse();
     let ended = surroundings().and_then(|mut surroundings| {
@@ -46,6 +46,17 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => complain(&error, 2),
     }
+}
+
+/// The first act: from here on nobody reads our environment and memory, in which the keys are, from `/proc`, and no
+/// debugger attaches, unless it is root's; and whatever kills us leaves no core file (`PR_SET_DUMPABLE`, prctl(2)). Our
+/// children would else find all keys there, for they run as the same user. They themselves are as usual: it ends with
+/// execve(2). So the orchestrator, which its guard starts, does it for itself.
+///
+/// Every process of ours does it, not only one that has keys: nothing has been read that could tell.
+fn hide_from_our_own_user() {
+    // It fails on no Linux; where a sandbox forbids it, everything else is as well as it was.
+    let _refused = nix::sys::prctl::set_dumpable(false);
 }
 
 fn leave(exit: Exit) -> ExitCode {
@@ -140,8 +151,7 @@ fn command_line() -> Vec<String> {
 
 /// Ends by the signal itself, so that an enclosing shell loop sees it and stops.
 fn die_by(signal: i32) -> ExitCode {
-    // SIGQUIT would leave a core file, and keys in it.
-    let _best_effort = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    // SIGQUIT leaves no core file, for nothing does: see `hide_from_our_own_user`.
     // The first process of a container cannot die by a signal of its own (pid_namespaces(7)).
     if std::process::id() != 1 {
         // It returns only when the signal is blocked.
@@ -151,13 +161,12 @@ fn die_by(signal: i32) -> ExitCode {
     ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX))
 }
 
-/// A panic in any thread is our end, told and without a core file: a run that went on with a thread less would wait for
+/// A panic in any thread is our end, told: a run that went on with a thread less would wait for
 /// its message for ever. The guard ends what we have started.
 fn die_of_panics() {
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         tell(panic);
-        let _best_effort = setrlimit(Resource::RLIMIT_CORE, 0, 0);
         std::process::abort();
     }));
 }

@@ -29,12 +29,13 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
+use crate::child::core_file;
 use crate::child::guard::{adopt_orphans, wait_for_the_guards_death};
 use crate::child::lock_keepers::{Keeper, keepers};
 use crate::cli::{Cli, Command};
 use crate::command;
 use crate::config::options::{Format, IfLocked};
-use crate::config::resolve::{Invocation, Mode, NetworkState, resolve};
+use crate::config::resolve::{CoreFiles, Invocation, Mode, NetworkState, resolve};
 use crate::credential::evidence::Verdict;
 use crate::credential::key_store::Hold;
 use crate::credential::pool::Grant;
@@ -332,6 +333,14 @@ impl Visit<'_> {
 
     async fn perform(self, signals: &mut Signals) -> Result<Exit> {
         if is_guarded(&self.invocation) {
+            if self.invocation.core_files == CoreFiles::Refused {
+                core_file::refuse().map_err(|error| {
+                    Error::state(format!(
+                        "cannot keep items from leaving core files: {error}"
+                    ))
+                    .with_hint("--allow-core runs them all the same")
+                })?;
+            }
             adopt_orphans().map_err(|error| {
                 Error::state(format!(
                     "cannot watch over what items leave behind: {error}"
@@ -568,7 +577,13 @@ fn masker(secrets: &[Secret]) -> Masker {
 
 /// Names what a dead run has left, if that is what keeps the lock.
 fn turned_away(error: LockError, masker: &Masker) -> Error {
-    let LockError::Held { path, identity, .. } = &error else {
+    let LockError::Held {
+        path,
+        identity,
+        run_lives: false,
+        ..
+    } = &error
+    else {
         return error.into();
     };
     let keepers = keepers(path, identity.device(), identity.inode());

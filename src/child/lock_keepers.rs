@@ -4,8 +4,9 @@
 //! everything of ours was killed at once, the next run is turned away, and `run.rs` asks here whom a person has to wait
 //! for. Only looked at, never signalled: nothing here may trust a number longer than the sentence that shows it.
 //!
-//! An orchestrator has the lock open close-on-exec; whoever inherited it has not. That tells a run that lives from
-//! what a dead one has left.
+//! An orchestrator has the lock open close-on-exec; whoever inherited it has not. That would tell a run that lives from
+//! what a dead one has left, but nobody but root looks into an orchestrator: [`crate::state::lock`] has asked it before
+//! we do. What is found here of runs are those of older versions, which anybody of their user looks into.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

@@ -382,4 +382,25 @@ mod tests {
         let inherited = [Arc::new(inherited)];
         assert_eq!(descriptors_of_a_child(&inherited), without + 1);
     }
+
+    #[test]
+    fn children_that_are_started_at_the_same_instant_inherit_nothing_of_each_other() {
+        const TIMES: usize = 20;
+        let without = descriptors_of_a_child(&[]);
+        let together = std::sync::Barrier::new(3);
+        let count = || {
+            let (inherited, _writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
+            let inherited = [Arc::new(inherited)];
+            let count = |_| {
+                together.wait();
+                descriptors_of_a_child(&inherited)
+            };
+            (0..TIMES).map(count).collect::<Vec<_>>()
+        };
+        let counts = std::thread::scope(|threads| {
+            let threads = [(); 3].map(|()| threads.spawn(count));
+            threads.map(|thread| thread.join().unwrap())
+        });
+        assert_eq!(counts.concat(), [without + 1; 3 * TIMES]);
+    }
 }

@@ -204,6 +204,9 @@ options! {
     /// Keep the state on a network file system too, where another machine may run the same items at the same time
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     allow_network_state: Switch,
+    /// Let items that crash leave core files, with a key in each, as far as your own limit goes; else none does
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    allow_core: Switch,
     /// `text`, or `json`: stdout carries only one JSON object per line [default: text]
     #[arg(value_name = "FMT")]
     format: Format,

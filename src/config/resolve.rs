@@ -67,6 +67,15 @@ pub enum Verbosity {
     Verbose,
 }
 
+/// Whether items that crash may leave core files, in parallel mode; else they do as their caller's limit says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CoreFiles {
+    /// They may not.
+    Refused,
+    /// As far as the caller's limit goes.
+    Allowed,
+}
+
 /// What a run is to do.
 #[derive(Debug)]
 pub struct Invocation {
@@ -88,6 +97,8 @@ pub struct Invocation {
     pub dry_run: bool,
     /// Whether the state may lie on a file system that machines share.
     pub network_state: NetworkState,
+    /// Whether items that crash may leave core files.
+    pub core_files: CoreFiles,
     /// Drain after this many failures.
     pub failures_max: Option<usize>,
     /// How long an attempt may take.
@@ -257,6 +268,7 @@ fn settle(options: &Options, parts: Parts, surroundings: &Surroundings) -> Resul
             limit: options.limit.map(Into::into),
         },
         network_state: network_state(options),
+        core_files: core_files(options),
         failures_max: options
             .max_failures
             .map(Into::into)
@@ -317,6 +329,13 @@ fn network_state(options: &Options) -> NetworkState {
     match options.allow_network_state {
         Some(Switch(true)) => NetworkState::Allowed,
         Some(Switch(false)) | None => NetworkState::Refused,
+    }
+}
+
+fn core_files(options: &Options) -> CoreFiles {
+    match options.allow_core {
+        Some(Switch(true)) => CoreFiles::Allowed,
+        Some(Switch(false)) | None => CoreFiles::Refused,
     }
 }
 

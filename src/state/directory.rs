@@ -32,6 +32,8 @@ pub const STATE_DIRECTORY: &str = ".orchestrate";
 pub const JOURNAL: &str = "journal.jsonl";
 /// The lock's name in a workflow's directory.
 pub const LOCK: &str = "lock";
+/// What tells a run that lives from what a dead one has left: see [`super::lock`].
+pub const ALIVE: &str = "alive";
 /// The directory of all runs.
 const RUNS: &str = "runs";
 /// The link to the newest run.

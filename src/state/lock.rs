@@ -11,6 +11,10 @@
 //! to stay a `flock`.)
 //!
 //! The pid in the file is only ever displayed. It is not looked up and never signalled.
+//!
+//! Beside it lies `alive`, which the run locks too and no child inherits: it tells whoever is turned away whether a run
+//! lives or only what a dead one has left. It decides nothing. What the run has open could not be asked instead: nobody
+//! may look into our processes, for there are keys in them.
 
 use std::fmt;
 use std::fs::File;
@@ -22,7 +26,7 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::directory::{LOCK, WorkflowDirectory};
+use super::directory::{ALIVE, LOCK, WorkflowDirectory};
 use crate::disk::held_directory::{Access, HeldDirectory, Identity};
 use crate::disk::path_text::{shell_quoted, shown};
 use crate::error::{Error, ExitStatus};
@@ -42,6 +46,8 @@ const ATTEMPTS_MAX: u32 = 16;
 #[derive(Debug)]
 pub struct WorkflowLock {
     file: File,
+    /// Close-on-exec for ever.
+    alive: Option<File>,
 }
 
 /// Who holds a lock, in its own words.
@@ -89,6 +95,8 @@ pub enum LockError {
         pid: Option<u32>,
         /// When the holder began, in its own words: text from outside.
         started: Option<String>,
+        /// Whether a run is known to be alive: one of an older version does not say so.
+        run_lives: bool,
     },
     /// The lock file could not be opened or locked.
     Failed(Error),
@@ -180,11 +188,12 @@ impl WorkflowLock {
     ) -> Result<Self, LockError> {
         let held = directory.held();
         for _ in 0..ATTEMPTS_MAX {
-            let Some(file) = open_lock_file(held).map_err(LockError::Failed)? else {
+            let Some(file) = open_or_make(held, LOCK).map_err(LockError::Failed)? else {
                 continue;
             };
             if let Some(file) = take(directory, file)? {
-                return Self::announced(directory, file, holder, started);
+                let alive = mark_as_alive(directory.held()).map_err(LockError::Failed)?;
+                return Self::announced(directory, file, alive, holder, started);
             }
         }
         let path = shown(&directory.lock_path());
@@ -210,12 +219,14 @@ impl WorkflowLock {
         }
         // For the open file description that holds the lock already this changes nothing (flock(2)).
         lock_now(directory, &file)?;
-        Ok(Self { file })
+        let alive = mark_as_alive(directory.held()).map_err(LockError::Failed)?;
+        Ok(Self { file, alive })
     }
 
     fn announced(
         directory: &WorkflowDirectory,
         file: File,
+        alive: Option<File>,
         holder: u32,
         started: &str,
     ) -> Result<Self, LockError> {
@@ -223,13 +234,17 @@ impl WorkflowLock {
         file.write_all_at(line.as_bytes(), 0)
             .and_then(|()| file.set_len(line.len() as u64))
             .map_err(|e| LockError::Failed(directory.held().failed("write", LOCK, &e)))?;
-        Ok(Self { file })
+        Ok(Self { file, alive })
     }
 
     /// Unlocks the workflow for everybody, also when a child still has the descriptor.
     pub fn release(self) {
-        // Who looks at a lock that is free must not read our name; neither failure changes what follows.
+        // Who looks at a lock that is free must not read our name; no failure changes what follows.
         let _ = self.file.set_len(0);
+        if let Some(alive) = &self.alive {
+            // Before the next run locks it. Not only closed: a child that is being spawned has a copy for a moment.
+            let _ = flock(alive, FlockOperation::Unlock);
+        }
         let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
@@ -250,18 +265,34 @@ fn take(directory: &WorkflowDirectory, file: File) -> Result<Option<File>, LockE
 }
 
 /// Nothing when somebody made or removed the file in the same moment.
-fn open_lock_file(directory: &HeldDirectory) -> crate::error::Result<Option<File>> {
-    if let Some(file) = directory.open_file(LOCK, Access::Update)? {
+fn open_or_make(directory: &HeldDirectory, name: &str) -> crate::error::Result<Option<File>> {
+    if let Some(file) = directory.open_file(name, Access::Update)? {
         return Ok(Some(file));
     }
-    match directory.create_new(LOCK) {
+    match directory.create_new(name) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
-        Err(error) => Err(directory.failed("make", LOCK, &error)),
+        Err(error) => Err(directory.failed("make", name, &error)),
     }
 }
 
-fn lock_now(directory: &WorkflowDirectory, file: &File) -> Result<(), LockError> {
+/// Says that a run lives, as long as this process does. Only for who holds the lock; nothing when it cannot be said:
+/// somebody who asks is stopped just then.
+fn mark_as_alive(directory: &HeldDirectory) -> crate::error::Result<Option<File>> {
+    let file = open_or_make(directory, ALIVE)?;
+    Ok(file.filter(|file| try_lock(file).is_ok()))
+}
+
+/// Whether somebody has said that a run lives.
+fn is_run_alive(directory: &HeldDirectory) -> bool {
+    let Ok(Some(file)) = directory.open_file(ALIVE, Access::Read) else {
+        return false;
+    };
+    // Shared, and given back at once, as in `holder_of`.
+    flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
+}
+
+fn try_lock(file: &File) -> rustix::io::Result<()> {
     let lock = || flock(file, FlockOperation::NonBlockingLockExclusive);
     let mut locked = lock();
     for _ in 1..TRIES {
@@ -271,7 +302,11 @@ fn lock_now(directory: &WorkflowDirectory, file: &File) -> Result<(), LockError>
         std::thread::sleep(TRY_AGAIN_AFTER);
         locked = lock();
     }
-    match locked {
+    locked
+}
+
+fn lock_now(directory: &WorkflowDirectory, file: &File) -> Result<(), LockError> {
+    match try_lock(file) {
         Ok(()) => Ok(()),
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let (pid, started) = holder(file);
@@ -284,6 +319,7 @@ fn lock_now(directory: &WorkflowDirectory, file: &File) -> Result<(), LockError>
                 identity: Identity::from(&metadata),
                 pid,
                 started,
+                run_lives: is_run_alive(directory.held()),
             })
         }
         Err(errno) => Err(LockError::Failed(directory.held().failed(
@@ -421,6 +457,38 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_lives_is_told_from_what_a_dead_one_has_left() {
+        let (_base, directory) = workflow();
+        let refused = || match WorkflowLock::acquire(&directory, 7, "later") {
+            Err(LockError::Held { run_lives, .. }) => run_lives,
+            other => panic!("{other:?}"),
+        };
+        let lock = WorkflowLock::acquire(&directory, 6, STARTED).unwrap();
+        assert!(refused());
+        // What a child has inherited is the lock alone.
+        let child = lock.as_fd().try_clone_to_owned().unwrap();
+        drop(lock);
+        assert!(!refused());
+        drop(child);
+        let next = WorkflowLock::acquire(&directory, 8, STARTED).unwrap();
+        assert!(refused());
+        next.release();
+
+        // A run of an older version says nothing of it, and somebody who asks is no run.
+        let asks = directory
+            .held()
+            .open_file(ALIVE, Access::Read)
+            .unwrap()
+            .unwrap();
+        flock(&asks, FlockOperation::NonBlockingLockShared).unwrap();
+        let older = open_or_make(directory.held(), LOCK).unwrap().unwrap();
+        flock(&older, FlockOperation::NonBlockingLockExclusive).unwrap();
+        assert!(!refused());
+        drop(older);
+        WorkflowLock::acquire(&directory, 9, STARTED).unwrap();
+    }
+
+    #[test]
     fn another_file_is_not_taken_for_the_inherited_lock() {
         let (base, directory) = workflow();
         WorkflowLock::acquire(&directory, std::process::id(), STARTED)
@@ -464,7 +532,7 @@ mod tests {
     #[test]
     fn a_lock_file_that_was_removed_or_replaced_guards_nothing() {
         let (_base, directory) = workflow();
-        let open = || open_lock_file(directory.held()).unwrap().unwrap();
+        let open = || open_or_make(directory.held(), LOCK).unwrap().unwrap();
         let removed = open();
         fs::remove_file(directory.lock_path()).unwrap();
         assert!(take(&directory, removed).unwrap().is_none());

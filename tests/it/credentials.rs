@@ -37,6 +37,7 @@ fn two_keys_serve_eight_items_and_show_nowhere() {
         .orchestrate(&["--parallel", "4", "--verbose", "w"])
         .env("ALL_KEYS", &KEYS.join(", "))
         .env("COPY", &format!("see {}!", KEYS[1]))
+        .env("URL", &format!("https://me:{}@localhost/", KEYS[1]))
         .env("API_KEY", KEYS[0])
         .env("KEPT", "as it is")
         .at_once(2)
@@ -68,7 +69,7 @@ fn two_keys_serve_eight_items_and_show_nowhere() {
         let number = KEYS.iter().position(|known| *known == key).expect("whole") + 1;
         assert!(environ.contains(&format!("ORCHESTRATE_CREDENTIAL=key-{number}")));
         assert!(environ.contains("KEPT=as it is"));
-        for gone in ["ALL_KEYS=", "COPY="] {
+        for gone in ["ALL_KEYS=", "COPY=", "URL="] {
             assert!(
                 !environ.iter().any(|variable| variable.starts_with(gone)),
                 "{gone}"

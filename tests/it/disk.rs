@@ -202,7 +202,7 @@ fn whenever_compaction_is_killed_the_journal_is_the_old_one_or_the_new_one() {
         workspace.orchestrate(&["w"]).finish().exits(1);
         let names = fs::read_dir(workspace.root().join(".orchestrate/w")).unwrap();
         let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(names.len(), 2, "{names:?}");
+        assert_eq!(names.len(), 3, "{names:?}");
     }
     assert_eq!(compacted.lines().count(), 11);
     forget_the_runs(&workspace);

@@ -38,6 +38,7 @@ fn a_dry_run_lists_and_changes_nothing() {
         let before = listing(workspace.root());
         let finished = workspace.orchestrate(arguments).finish().exits(0);
         assert_eq!(listing(workspace.root()), before, "{arguments:?}");
+        assert!(!workspace.has("../home/state"), "no key is known of");
         assert_eq!(workspace.started(), [""; 0]);
         let lines: Vec<&str> = finished.stdout.lines().collect();
         assert_eq!(lines.len(), 5, "{}", finished.stdout);

@@ -30,6 +30,7 @@ mod power;
 mod private;
 mod retention;
 mod scarcity;
+mod secrecy;
 mod sequential;
 mod state;
 mod status;

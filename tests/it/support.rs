@@ -14,6 +14,7 @@ pub(crate) mod ledger;
 pub(crate) mod line_reader;
 pub(crate) mod listing;
 pub(crate) mod long_journal;
+pub(crate) mod ordinary_user;
 pub(crate) mod pool;
 pub(crate) mod process;
 pub(crate) mod random;

@@ -1,7 +1,8 @@
 //! What is refused before anything starts.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 
+use crate::support::skip::is_root;
 use crate::support::workspace::Workspace;
 
 /// Nothing has been started and no state has been made.
@@ -115,6 +116,11 @@ fn a_mistake_in_the_file_is_named_with_its_line_and_a_remedy() {
         ),
         (
             "",
+            "command = [\"./item\", \"--key={key}\"]",
+            &["{key}", "never go on a command line", "inject"],
+        ),
+        (
+            "",
             "command = [\"{id}\"]",
             &["the program `{id}`", "has a placeholder"],
         ),
@@ -180,6 +186,50 @@ fn a_pool_without_a_usable_key_is_refused() {
         );
         refused(&workspace, &["--parallel", "4", "w"], words);
     }
+}
+
+#[test]
+fn a_key_file_is_for_its_owner_alone_whatever_leads_to_it() {
+    let workspace = Workspace::new(&["a"], "exit 0");
+    let line = "one = first-key-of-the-pool\n";
+    workspace.write("keys", line);
+    workspace.write("below/open-keys", line);
+    workspace.set_mode("below/open-keys", 0o644);
+    symlink("below/open-keys", workspace.root().join("link")).expect("a link");
+    let refuse = |file: &str, words: &[&str]| {
+        let table = format!("pool = {{ file = \"{file}\" }}\ninject = \"API_KEY\"");
+        workspace.configure("", &format!("[credentials]\n{table}"));
+        refused(&workspace, &["--parallel", "4", "w"], words);
+    };
+    for mode in [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o444] {
+        workspace.set_mode("keys", mode);
+        let shown = format!("(mode {mode:03o})");
+        refuse("keys", &["can be read by others", &shown, "chmod 600"]);
+    }
+    refuse("link", &["can be read by others", "(mode 644)"]);
+    refuse("below", &["is no ordinary file"]);
+    if is_root("a key file of another user") {
+        workspace.set_mode("keys", 0o600);
+        let owner = Some(65534);
+        chown(workspace.root().join("keys"), owner, None).expect("root may");
+        refuse("keys", &["belongs to another user (uid 65534)"]);
+    }
+}
+
+#[test]
+fn a_key_command_that_hangs_is_given_up_and_nothing_that_it_has_said_is_shown() {
+    let workspace = Workspace::new(&["a"], "exit 0");
+    let script = "#!/bin/sh\necho half-of-a-key; echo half-of-a-key >&2; exec sleep 100000\n";
+    workspace.script("keys", script);
+    let table = "pool = { command = [\"./keys\"] }\ninject = \"API_KEY\"";
+    workspace.configure("", &format!("[credentials]\n{table}"));
+    // It ends with it, so this returns, after the 30 seconds that it gets.
+    let finished = workspace.orchestrate(&["-j1", "w"]).finish().exits(2);
+    let finished = finished.says(&["./keys` did not end within 30 seconds", "run it by hand"]);
+    for shown in [finished.stdout, finished.stderr] {
+        assert!(!shown.contains("half"), "{shown}");
+    }
+    untouched(&workspace);
 }
 
 #[test]

@@ -11,7 +11,6 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::place::who_has;
 use crate::credential::secret::Secret;
 use crate::disk::held_directory::{Access, HeldDirectory};
 use crate::disk::path_text::{shell_quoted, shown};
@@ -66,13 +65,12 @@ impl Salt {
 
 fn damaged(directory: &HeldDirectory) -> Error {
     let path = directory.join(SALT);
-    let users = who_has(&directory.join(super::DIRECTORY_LOCK));
     let message = format!(
         "`{}` is damaged: it has not {SALT_BYTES} bytes",
         shown(&path)
     );
     Error::state(message).with_hint(format!(
-        "when no run goes on ({users}), forget what is known of all keys: mv {path} {path}.old",
+        "when no run goes on (pgrep -a orchestrate), forget what is known of all keys: mv {path} {path}.old",
         path = shell_quoted(&path)
     ))
 }

@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::place::who_has;
+use super::holder::{Holder, holders};
 use crate::disk::held_directory::{Access, HeldDirectory, failed};
-use crate::disk::path_text::shown;
+use crate::disk::path_text::{shell_quoted, shown};
 use crate::error::{Error, Result};
+use crate::escape::escape_text;
 
 /// Locks are held for milliseconds: who has not got one after this long waits for a stopped process.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -74,8 +75,18 @@ impl Lock {
             shown(&self.path),
             self.patience.as_secs_f64()
         );
-        let command = who_has(&self.path);
-        Error::state(message).with_hint(format!("see which one: {command}; then: kill -CONT PID"))
+        let found: Vec<String> = holders(&[&self.path])
+            .concat()
+            .into_iter()
+            .map(|Holder { pid, name }| format!("{} (kill -CONT {pid})", escape_text(&name)))
+            .collect();
+        let hint = if found.is_empty() {
+            let command = format!("fuser -v {}", shell_quoted(&self.path));
+            format!("see which one: {command}; then: kill -CONT PID")
+        } else {
+            format!("let it go on: {}", found.join(", "))
+        };
+        Error::state(message).with_hint(hint)
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{User, geteuid};
 
 use crate::disk::held_directory::HeldDirectory;
-use crate::disk::path_text::{shell_quoted, shown};
+use crate::disk::path_text::shown;
 use crate::error::{Error, Result};
 use crate::surroundings::Surroundings;
 
@@ -70,11 +70,6 @@ pub(super) fn prepare(state_home: &Path) -> Result<HeldDirectory> {
         return Err(Error::state(message).with_hint(hint));
     }
     Ok(directory)
-}
-
-/// How to find out who has a file open.
-pub(super) fn who_has(path: &Path) -> String {
-    format!("fuser -v {}", shell_quoted(path))
 }
 
 #[cfg(test)]

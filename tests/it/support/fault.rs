@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use super::launch::Launch;
-use super::skip::skipped;
+use super::skip::{is_root, skipped};
 use super::workspace::Workspace;
 
 /// `orchestrate` with these arguments, whose system calls go as `injections` say (strace(1), `-e inject=`), only those
@@ -27,6 +27,10 @@ pub(crate) fn faulty<'a>(
         .status();
     if !probe.is_ok_and(|status| status.success()) {
         skipped("faults of the disk", "strace cannot inject here");
+        return None;
+    }
+    // To nobody else the calls of `orchestrate` say which file they are for.
+    if on.is_some() && !is_root("faults of the disk on one file") {
         return None;
     }
     let orchestrate = workspace.programs().join("orchestrate");
