@@ -117,6 +117,25 @@ fn a_key_with_two_slots_serves_two_items_at_once() {
 }
 
 #[test]
+fn a_key_that_is_listed_twice_is_one_key() {
+    let items = ["a", "b"];
+    let workspace = Workspace::new(&items, "exit 0");
+    workspace.write("keys", &format!("again = {}\n", KEYS[0]));
+    workspace.set_mode("keys", 0o600);
+    let pool = POOL
+        .replace("= {", "= [{")
+        .replace("\" }", "\" }, { file = \"keys\" }]");
+    workspace.configure("", &pool);
+    let launch = workspace.orchestrate(&["-j2", "w"]).at_once(1);
+    let twice = format!("{},{}", KEYS[0], KEYS[0]);
+    let finished = launch.env("ALL_KEYS", &twice).finish().exits(0);
+    finished.says(&["2 done"]);
+    let keys = workspace.orchestrate(&["keys", "--workflow", "w"]);
+    let keys = keys.env("ALL_KEYS", &twice).finish().exits(0).stdout;
+    assert_eq!(keys.lines().count(), 2, "a head and one key: {keys}");
+}
+
+#[test]
 fn keys_come_from_a_file_with_labels_and_from_a_command() {
     for (source, label) in [
         ("{ file = \"keys\" }", "team-a"),

@@ -3,6 +3,7 @@
 use nix::sys::signal::Signal;
 
 use crate::support::pool::{KEYS, POOL, credentials, with_keys};
+use crate::support::running::Running;
 use crate::support::workspace::Workspace;
 
 #[test]
@@ -34,6 +35,54 @@ fn a_rejected_key_is_not_used_again() {
     finished.says(&["the key was rejected; back in the queue", "3 done"]);
     let rejected = credentials(&workspace);
     assert_eq!(rejected.iter().filter(|key| *key == "key-1").count(), 1);
+}
+
+#[test]
+fn a_key_without_budget_is_left_alone_and_the_others_do_the_work() {
+    let no_money =
+        "{'error': {'message': 'You exceeded your current quota', 'type': 'insufficient_quota'}}";
+    for (limited, said) in [
+        ("echo 'Retry-After: 86400'; exit 75", "rate limited"),
+        (
+            &format!("echo \"Error code: 429 - {no_money}\"; exit 1"),
+            "money",
+        ),
+    ] {
+        let body = format!("[ $ORCHESTRATE_CREDENTIAL = key-2 ] || {{ {limited}; }}\nexit 0");
+        let workspace = with_keys(&["a", "b", "c", "d"], &body);
+        let launch = workspace.orchestrate(&["-j2", "w"]).env("TEST_KEYS", KEYS);
+        launch.finish().exits(0).says(&[said, "4 done"]);
+        let used = credentials(&workspace);
+        assert_eq!(used.iter().filter(|key| *key == "key-1").count(), 1);
+        let keys = workspace.orchestrate(&["keys", "--workflow", "w"]);
+        let keys = keys.env("TEST_KEYS", KEYS).finish().exits(0).stdout;
+        let first = keys.lines().find(|line| line.starts_with("key-1"));
+        assert!(first.unwrap().contains(" spent "), "{keys}");
+    }
+}
+
+#[test]
+fn a_key_that_only_a_text_calls_invalid_wastes_two_items_at_most() {
+    // Its item is served with the other key, or limited there, which is no less a proof; or a second one says the same.
+    let many = &["a", "b", "c", "d", "e"][..];
+    for (width, items, good) in [
+        ("-j1", many, "exit 0"),
+        ("-j2", many, "exit 0"),
+        ("-j1", &["a"], "exit 75"),
+    ] {
+        let bad = "echo 'Error: invalid_api_key' >&2; exit 1";
+        let body = format!("[ $ORCHESTRATE_CREDENTIAL = key-2 ] || {{ {bad}; }}\n{good}");
+        let workspace = with_keys(items, &body);
+        let launch = workspace.orchestrate(&[width, "--credential-wait", "1s", "w"]);
+        let finished = launch.env("TEST_KEYS", KEYS).finish();
+        let used = credentials(&workspace);
+        let wasted = used.iter().filter(|key| *key == "key-1").count();
+        assert!((1..=2).contains(&wasted), "{used:?}\n{}", finished.stderr);
+        let keys = workspace.orchestrate(&["keys", "--workflow", "w"]);
+        let keys = keys.env("TEST_KEYS", KEYS).finish().exits(0).stdout;
+        let first = keys.lines().find(|line| line.starts_with("key-1"));
+        assert!(first.unwrap().contains(" retired "), "{keys}");
+    }
 }
 
 #[test]
@@ -103,6 +152,17 @@ fn two_workflows(body: &str) -> Workspace {
     workspace.write("orchestrate.toml", &format!("{config}\n{other}"));
     workspace.write("others.txt", "o\n");
     workspace
+}
+
+/// Waits until this run, and no other, stands in the line for keys.
+fn wait_for_a_ticket(workspace: &Workspace, running: &Running<'_>) {
+    let queue = "../home/state/orchestrate/credentials/queue";
+    let queue = workspace.root().join(queue);
+    // Beside the lock of the line.
+    while std::fs::read_dir(&queue).map_or(0, Iterator::count) < 2 {
+        assert!(!running.has_ended());
+        std::thread::yield_now();
+    }
 }
 
 const ONE_KEY: &str = "first-made-up-key";
@@ -181,4 +241,32 @@ fn what_one_run_learns_of_a_key_the_next_one_knows() {
     workspace.item("exit 0");
     run(&["-j1", "other"]).exits(0);
     assert_eq!(workspace.done(), ["o"]);
+}
+
+#[test]
+fn a_key_that_one_run_finds_rejected_a_concurrent_one_does_not_use_either() {
+    let workspace = two_workflows("meet up with $ORCHESTRATE_CREDENTIAL");
+    workspace.write("others.txt", "o\np\nq\n");
+    let mut gates = workspace.gates(&["a", "o", "p", "q"]);
+    let start = |words: &[&str]| workspace.orchestrate(words).env("TEST_KEYS", KEYS).start();
+    let other = start(&["-j2", "other"]);
+    let first = gates.next();
+    assert!(first.starts_with("o up with "), "{first}");
+    let second = gates.next();
+    let (_, rejected) = second.rsplit_once(' ').unwrap();
+    let this = start(&["-j1", "w"]);
+    wait_for_a_ticket(&workspace, &this);
+    gates.order("p", "exit 77");
+    other.wait_for("the key was rejected");
+    gates.order("o", "exit 0");
+    // Who comes first is another matter.
+    for _ in 0..3 {
+        let next = gates.next();
+        assert!(!next.ends_with(rejected), "{next} is rejected: {second}");
+        gates.order(next.split(' ').next().unwrap(), "exit 0");
+    }
+    this.finish().exits(0);
+    other.finish().exits(0).says(&["3 done"]);
+    let used = credentials(&workspace);
+    assert_eq!(used.iter().filter(|key| *key == rejected).count(), 1);
 }

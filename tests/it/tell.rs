@@ -130,6 +130,21 @@ fn what_else_lies_in_place_of_a_status_file_changes_nothing() {
 }
 
 #[test]
+fn what_is_told_on_stdout_or_stderr_is_not_heard() {
+    for told in ["rate_limited", "auth_failed", "overloaded"] {
+        let line = format!(r#"{{"event":"{told}","retry_after":20}}"#);
+        for (end, exit, outcome) in [("exit 0", 0, "done"), ("exit 1", 1, "failed")] {
+            let body = format!("echo '{line}'; echo '{line}' >&2; echo '::{told}::'; {end}");
+            let workspace = with_keys(&["a"], &body);
+            let launch = workspace.orchestrate(&["-j1", "--retries", "0", "w"]);
+            launch.env("TEST_KEYS", KEYS).finish().exits(exit);
+            assert_eq!(workspace.items_that_are(outcome), ["a"], "{line}");
+            assert_eq!(workspace.started(), ["a"], "{line}");
+        }
+    }
+}
+
+#[test]
 fn each_attempt_has_an_empty_file_of_its_own_that_only_its_user_can_read() {
     let body = format!(
         "wc -c <{FILE} >>../sizes; stat -c '%a %F' {FILE} >>../modes; echo {FILE} >>../paths\n\

@@ -1,5 +1,7 @@
 //! The line, the keys and the clock.
 
+mod courses;
+
 use proptest::prelude::*;
 
 use super::super::store::PrivateStore;

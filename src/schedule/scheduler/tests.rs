@@ -210,6 +210,50 @@ fn an_item_that_gets_no_credential_in_time_is_deferred_and_the_next_one_tries() 
 }
 
 #[test]
+fn an_item_that_is_limited_again_and_again_is_deferred_in_the_end_and_not_failed() {
+    let limited = || Event::Exited {
+        item: A,
+        ending: Ending::Exited(75),
+        fault: Fault::Credential,
+    };
+    let leased = || Event::Reserved {
+        item: A,
+        credential: Some(CredentialIndex(0)),
+    };
+    for (attempts, pause) in [
+        (21, Duration::from_secs(1)),
+        // For six hours.
+        (7, Duration::from_hours(1)),
+    ] {
+        let mut script = Script::new(1, limits(1));
+        script.expect(Event::Began, &[reserve(A)]);
+        for attempt in 1..=attempts {
+            let start = Action::Spawn {
+                item: A,
+                attempt,
+                slot: Slot(1),
+                credential: Some(CredentialIndex(0)),
+            };
+            let outcome = Outcome::Deferred;
+            let release = Action::Release { item: A };
+            let last = [ended(A, outcome)];
+            let again = [Action::Emit(Notice::Requeued { item: A }), reserve(A)];
+            script
+                .expect(leased(), &[start])
+                .after(pause)
+                .expect(limited(), &[release, record(A, outcome)])
+                .expect(
+                    Event::Recorded { item: A },
+                    if attempt == attempts { &last } else { &again },
+                );
+        }
+        assert!(script.scheduler.is_over());
+        assert_eq!(script.scheduler.tally().deferred, 1);
+        assert_eq!(script.scheduler.tally().failed, 0);
+    }
+}
+
+#[test]
 fn one_interrupt_lets_running_items_end_and_starts_nothing_more() {
     let mut script = Script::new(3, limits(2)).started(&[A, B]);
     script

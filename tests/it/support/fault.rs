@@ -29,8 +29,8 @@ pub(crate) fn faulty<'a>(
         skipped("faults of the disk", "strace cannot inject here");
         return None;
     }
-    // To nobody else the calls of `orchestrate` say which file they are for.
-    if on.is_some() && !is_root("faults of the disk on one file") {
+    // To nobody else the calls of `orchestrate` show, or change, what they are called with.
+    if !is_root("faults of the disk") {
         return None;
     }
     let orchestrate = workspace.programs().join("orchestrate");
