@@ -249,7 +249,10 @@ impl<S: Store, N: Fn() -> Moment, T: Fn(News<S::Hold>)> Office<S, N, T> {
 
     fn tell_trouble(&mut self, error: Option<Error>) {
         let Some(error) = error else { return };
-        let words = error.to_string();
+        let words = match error.hint() {
+            Some(hint) => format!("{error}; {hint}"),
+            None => error.to_string(),
+        };
         if self.trouble.as_ref() != Some(&words) {
             (self.tell)(News::Trouble(words.clone()));
             self.trouble = Some(words);

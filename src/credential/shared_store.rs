@@ -105,7 +105,7 @@ impl SharedStore {
     ///
     /// When the directory cannot be made or written, is not ours alone to write, or lies on a network file system:
     /// then a run has to keep its keys to [itself](super::store::PrivateStore), and say so. When a lock is not to be
-    /// had within [`PATIENCE`].
+    /// had within [`PATIENCE`] (exit 75): then there are other runs, and nobody may use the keys without their knowing.
     pub fn open(state_home: &Path, pool: &[PoolKey<'_>], now: Moment) -> Result<Self> {
         let clock = Box::new(SystemClock::new()?);
         Self::open_by(state_home, pool, now, clock, PATIENCE)

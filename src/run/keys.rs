@@ -18,7 +18,7 @@ use crate::credential::secret::Secret;
 use crate::credential::shared_store::{PoolKey, SharedStore, now, state_home};
 use crate::credential::snapshot::{KeySnapshot, Obstacle, Snapshot, standing_word};
 use crate::credential::store::PrivateStore;
-use crate::error::Result;
+use crate::error::{ExitStatus, Result};
 use crate::report::backpressure::KeyCounts;
 use crate::schedule::bottleneck::Limiter;
 use crate::schedule::event::ItemIndex;
@@ -39,7 +39,8 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// When there is no thread to be had, or what is known of the keys cannot be read.
+    /// When there is no thread to be had, or what is known of the keys cannot be read, or is locked by a process that is
+    /// stopped.
     pub(super) fn start(
         invocation: &Invocation,
         secrets: &[Secret],
@@ -61,7 +62,7 @@ impl Keys {
         let slots: Vec<usize> = members.iter().map(|member| member.slots).collect();
         let patience = invocation.credential_wait;
         let seed = u64::from(std::process::id());
-        let store = open(secrets, &slots, surroundings, &messages);
+        let store = open(secrets, &slots, surroundings, &messages)?;
         let pool = Pool::new(store, members, seed, now())?;
         let tell = move |news| {
             let message = match news {
@@ -202,25 +203,27 @@ fn states(
     labels.zip(snapshot.keys.iter().map(state))
 }
 
-/// The store that all runs of the machine share, or, with a warning, one of our own.
+/// The store that all runs of the machine share, or, with a warning, one of our own where nothing can be shared.
 fn open(
     secrets: &[Secret],
     slots: &[usize],
     surroundings: &Surroundings,
     messages: &UnboundedSender<Message>,
-) -> KeyStore {
+) -> Result<KeyStore> {
     let keys = secrets.iter().zip(slots);
     let keys: Vec<PoolKey<'_>> = keys
         .map(|(secret, &slots)| PoolKey { secret, slots })
         .collect();
     let shared = state_home(surroundings).and_then(|home| SharedStore::open(&home, &keys, now()));
     match shared {
-        Ok(store) => KeyStore::Shared(Box::new(store)),
+        Ok(store) => Ok(KeyStore::Shared(Box::new(store))),
+        // There is somebody to share with, who only does not answer.
+        Err(error) if error.status() == ExitStatus::WorkLeft => Err(error),
         Err(error) => {
             let why = format!("other runs do not know of the keys that this one uses: {error}");
             // The loop is gone only when the whole process is going.
             let _nobody = messages.send(Message::KeyTrouble(why));
-            KeyStore::Private(PrivateStore::new(slots))
+            Ok(KeyStore::Private(PrivateStore::new(slots)))
         }
     }
 }

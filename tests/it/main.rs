@@ -32,6 +32,7 @@ mod retention;
 mod scarcity;
 mod secrecy;
 mod sequential;
+mod sharing;
 mod state;
 mod status;
 mod stop;

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use super::holder::{Holder, holders};
 use crate::disk::held_directory::{Access, HeldDirectory, failed};
 use crate::disk::path_text::{shell_quoted, shown};
-use crate::error::{Error, Result};
+use crate::error::{Error, ExitStatus, Result};
 use crate::escape::escape_text;
 
 /// Locks are held for milliseconds: who has not got one after this long waits for a stopped process.
@@ -52,7 +52,7 @@ impl Lock {
     ///
     /// # Errors
     ///
-    /// When somebody else holds it all the time (exit 74): a process that is stopped, as a rule.
+    /// When somebody else holds it all the time (exit 75): a process that is stopped, as a rule.
     pub(super) fn hold(&self) -> Result<Guard<'_>> {
         let (begun, mut pause) = (monotonic(), PAUSE);
         loop {
@@ -86,7 +86,7 @@ impl Lock {
         } else {
             format!("let it go on: {}", found.join(", "))
         };
-        Error::state(message).with_hint(hint)
+        Error::new(ExitStatus::WorkLeft, message).with_hint(hint)
     }
 }
 
