@@ -95,6 +95,8 @@ pub enum OneShot {
     Classify(Classify),
     /// Show how the keys of a pool stand for all runs on this machine, or change that
     Keys(Keys),
+    /// Say whether a run would work here: commands, items, keys, state, clock, and that no key is shown
+    Check(Check),
     /// Tell the run how the key fares: for the command of an item, beside its exit code
     #[command(subcommand)]
     Tell(Tell),
@@ -110,6 +112,7 @@ impl OneShot {
             Self::Journal(_) => "journal",
             Self::Classify(_) => "classify",
             Self::Keys(_) => "keys",
+            Self::Check(_) => "check",
             Self::Tell(_) => "tell",
         }
     }
@@ -241,6 +244,23 @@ pub struct Classify {
     /// With the exit codes of this workflow
     #[arg(long, value_name = "NAME")]
     pub workflow: Option<String>,
+}
+
+/// What is checked.
+#[derive(clap::Args, Debug)]
+#[command(override_usage = "orchestrate [OPTIONS] check [--cron] [WORKFLOW]")]
+pub struct Check {
+    /// Only this workflow [default: every workflow of orchestrate.toml, and the built-in ones whose tool is there]
+    #[arg(value_name = "WORKFLOW")]
+    pub workflow: Option<String>,
+
+    /// Check with the environment that cron gives to its commands
+    #[arg(long)]
+    pub cron: bool,
+
+    /// Give the made-up keys in this file away, as an item of the check itself
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub canary: Option<PathBuf>,
 }
 
 /// What an item tells of itself.

@@ -4,6 +4,7 @@
 //! have no guard and install no signal handler: a Ctrl-C ends them as it ends any program. What they say goes through the
 //! terminal's handle; what was asked for goes to stdout.
 
+mod check;
 mod classify;
 mod journal;
 mod keys;
@@ -46,11 +47,11 @@ pub fn perform(
     command: OneShot,
     cli: Cli,
     surroundings: &Surroundings,
-    terminal: TerminalHandle,
+    terminal: &TerminalHandle,
 ) -> Result<ExitStatus> {
     only_a_command(command.word(), cli.workflow.as_deref())?;
     let dry_run = cli.options.dry_run.is_some_and(|switch| switch.0);
-    let site = || Site::find(cli, surroundings, terminal);
+    let site = || Site::find(cli, surroundings, terminal.clone());
     match command {
         OneShot::Status(arguments) => status::show(&site()?, &arguments),
         OneShot::Logs(arguments) => logs::print(&site()?, &arguments),
@@ -60,6 +61,10 @@ pub fn perform(
         OneShot::Journal(Journal::Repair { workflow }) => journal::repair(&site()?, &workflow),
         OneShot::Classify(arguments) => classify::judge(&site()?, &arguments),
         OneShot::Keys(arguments) => keys::perform(&site()?, arguments),
+        OneShot::Check(arguments) => match &arguments.canary {
+            Some(file) => check::sing(terminal, surroundings, file),
+            None => check::look(&site()?, &arguments),
+        },
         // Items call it, often and from anywhere: neither a configuration nor a workspace has to be there.
         OneShot::Tell(event) => tell::tell(&event, surroundings, dry_run),
     }

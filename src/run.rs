@@ -165,7 +165,7 @@ pub fn run(
     .map_err(|error| Error::state(format!("cannot start a thread: {error}")))?;
     cli.command = match cli.command.take() {
         Some(Command::OneShot(command)) => {
-            let done = command::perform(command, cli, surroundings, handle.clone());
+            let done = command::perform(command, cli, surroundings, &handle);
             let status = done.unwrap_or_else(|error| {
                 present::error(&handle, &error);
                 error.status()

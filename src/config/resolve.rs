@@ -34,8 +34,8 @@ const CREDENTIAL_WAIT_DEFAULT: TimeSpan = TimeSpan::from_secs(15 * 60);
 const KEEP_RUNS_DEFAULT: usize = 20;
 
 /// What may stand in place of a workflow.
-const COMMANDS: [&str; 7] = [
-    "run", "status", "logs", "journal", "classify", "keys", "tell",
+const COMMANDS: [&str; 8] = [
+    "run", "status", "logs", "journal", "classify", "keys", "check", "tell",
 ];
 
 /// How items are run.

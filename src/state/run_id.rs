@@ -53,6 +53,13 @@ impl RunId {
         }
     }
 
+    /// When the run began, to the second; nothing when the digits are no date.
+    #[must_use]
+    pub fn started(&self) -> Option<Timestamp> {
+        let time = self.0.split('-').next()?;
+        time.parse().ok()
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -75,7 +82,11 @@ mod tests {
         let started: Timestamp = "2026-11-23T00:14:48.9Z".parse().unwrap();
         let id = RunId::new(started, 0x4f2a);
         assert_eq!(id.as_str(), "20261123T001448Z-4f2a");
+        let second = "2026-11-23T00:14:48Z".parse().ok();
+        assert_eq!(id.started(), second);
         assert_eq!(RunId::parse(id.as_str()), Ok(id));
+        let none = RunId::parse("20269923T001448Z-4f2a").unwrap();
+        assert_eq!(none.started(), None);
     }
 
     #[test]
