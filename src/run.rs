@@ -36,6 +36,7 @@ use crate::cli::{Cli, Command};
 use crate::command;
 use crate::config::options::{Format, IfLocked};
 use crate::config::resolve::{CoreFiles, Invocation, Mode, NetworkState, resolve};
+use crate::credential::coordinator::AtTheStore;
 use crate::credential::evidence::Verdict;
 use crate::credential::key_store::Hold;
 use crate::credential::pool::Grant;
@@ -184,7 +185,9 @@ pub fn run(
         // A signal that comes while the configuration is read, from a pipe perhaps, ends us at once: nothing has begun.
         let resolved = resolve(cli, surroundings);
         let guarded = resolved.as_ref().is_ok_and(is_guarded);
-        let mut signals = Signals::listen(&surroundings.ignored_signals, guarded)?;
+        let at_the_store = AtTheStore::default();
+        let stops = guarded.then(|| Arc::clone(&at_the_store));
+        let mut signals = Signals::listen(&surroundings.ignored_signals, stops)?;
         let result = match resolved {
             Ok(invocation) => {
                 let voice = Voice::new(handle.clone(), &invocation, line);
@@ -197,6 +200,7 @@ pub fn run(
                             voice,
                             guard,
                             metrics: metrics.map(Rc::new),
+                            at_the_store,
                         };
                         visit.run_and_tell(&mut signals).await
                     }
@@ -254,6 +258,8 @@ struct Visit<'a> {
     voice: Voice,
     guard: Option<OwnedFd>,
     metrics: Option<Rc<Metrics>>,
+    /// Ctrl-Z waits for whoever holds it.
+    at_the_store: AtTheStore,
 }
 
 impl Visit<'_> {

@@ -3,8 +3,12 @@
 //!
 //! `run.rs` starts it and tells it what its items want and what they have to say; it answers with [`News`]. While
 //! somebody waits for a key that other runs hold it looks again a few times a second; else it sleeps.
+//!
+//! Whoever is stopped with a lock of the store keeps all other runs from the key. So the thread holds [`AtTheStore`]
+//! meanwhile, and Ctrl-Z waits for it. SIGSTOP and a frozen container do not; then those who wait say who it is.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -17,6 +21,9 @@ use crate::schedule::event::{CredentialIndex, ItemIndex};
 
 /// A store that cannot decide is asked again after this long.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
+
+/// Held while a lock of the store may be: the process must not be stopped then.
+pub type AtTheStore = Arc<Mutex<()>>;
 
 /// What the thread tells.
 #[derive(Debug)]
@@ -57,7 +64,7 @@ pub struct Coordinator<H> {
 
 impl<H: Send + 'static> Coordinator<H> {
     /// Starts the thread. An item waits for up to `patience`; `now` reads the clock of the pool's [`Moment`]s, and
-    /// `tell` is called on the thread and must not block.
+    /// `tell` is called on the thread and must not block. Nobody else may hold `at_the_store` for long.
     ///
     /// # Errors
     ///
@@ -67,6 +74,7 @@ impl<H: Send + 'static> Coordinator<H> {
         patience: Duration,
         now: impl Fn() -> Moment + Send + 'static,
         tell: impl Fn(News<H>) + Send + 'static,
+        at_the_store: AtTheStore,
     ) -> Result<Self> {
         let (wishes, received) = channel();
         let office = Office {
@@ -74,6 +82,7 @@ impl<H: Send + 'static> Coordinator<H> {
             patience,
             now,
             tell,
+            at_the_store,
             trouble: None,
             told: Snapshot::default(),
             again_at: None,
@@ -139,6 +148,7 @@ struct Office<S, N, T> {
     patience: Duration,
     now: N,
     tell: T,
+    at_the_store: AtTheStore,
     /// The last trouble that was told.
     trouble: Option<String>,
     /// How the keys stood when that was last told.
@@ -180,6 +190,8 @@ impl<S: Store, N: Fn() -> Moment, T: Fn(News<S::Hold>)> Office<S, N, T> {
     }
 
     fn grant_wish(&mut self, wish: Wish<S::Hold>) {
+        let at_the_store = Arc::clone(&self.at_the_store);
+        let _held = at_the_store.lock().unwrap_or_else(PoisonError::into_inner);
         let now = (self.now)();
         let done = match wish {
             Wish::Request(item) => {
@@ -212,6 +224,8 @@ impl<S: Store, N: Fn() -> Moment, T: Fn(News<S::Hold>)> Office<S, N, T> {
             return;
         }
         self.again_at = None;
+        let at_the_store = Arc::clone(&self.at_the_store);
+        let _held = at_the_store.lock().unwrap_or_else(PoisonError::into_inner);
         match self.pool.grant(now) {
             Ok(grants) => {
                 for grant in grants {
@@ -287,7 +301,8 @@ mod tests {
         let tell = move |new| news.send(new).unwrap();
         let patience = Duration::from_mins(15);
         let now = move || *theirs.lock().unwrap();
-        let coordinator = Coordinator::start(pool, patience, now, tell).unwrap();
+        let coordinator =
+            Coordinator::start(pool, patience, now, tell, AtTheStore::default()).unwrap();
         (coordinator, told, clock)
     }
 

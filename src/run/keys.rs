@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::Message;
 use super::judge::said;
 use crate::config::resolve::Invocation;
-use crate::credential::coordinator::{Coordinator, News};
+use crate::credential::coordinator::{AtTheStore, Coordinator, News};
 use crate::credential::evidence::Verdict;
 use crate::credential::key_store::{Hold, KeyStore};
 use crate::credential::pool::{Grant, Member, Pool, Said};
@@ -46,6 +46,7 @@ impl Keys {
         secrets: &[Secret],
         surroundings: &Surroundings,
         messages: UnboundedSender<Message>,
+        at_the_store: AtTheStore,
     ) -> Result<Option<Self>> {
         let Some(table) = invocation
             .credentials
@@ -75,7 +76,7 @@ impl Keys {
             let _nobody = messages.send(message);
         };
         Ok(Some(Self {
-            coordinator: Coordinator::start(pool, patience, now, tell)?,
+            coordinator: Coordinator::start(pool, patience, now, tell, at_the_store)?,
             slots: slots.iter().sum(),
             leases: BTreeMap::new(),
             snapshot: Snapshot::default(),

@@ -196,7 +196,8 @@ impl<'a> Session<'a> {
             judge: Judge::new(invocation, !secrets.is_empty()),
         };
         let launcher = Launcher::new(parts, invocation, visit.surroundings, &secrets)?;
-        let keys = Keys::start(invocation, &secrets, visit.surroundings, told)?;
+        let at_the_store = Arc::clone(&visit.at_the_store);
+        let keys = Keys::start(invocation, &secrets, visit.surroundings, told, at_the_store)?;
         let refused = refused(&plan, &masker);
         let items: Vec<Item> = plan
             .items

@@ -7,6 +7,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 use super::suspension::{self, Suspending};
+use crate::credential::coordinator::AtTheStore;
 use crate::error::{Error, Result};
 use crate::schedule::stage::Press;
 
@@ -38,13 +39,14 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Begins to listen. Call it inside the runtime, before anything is started or collected. A run that is not
-    /// `guarded` shares its terminal with its items, which stop with us on Ctrl-Z without our doing.
+    /// Begins to listen. Call it inside the runtime, before anything is started or collected. A run that is not guarded
+    /// shares its terminal with its items, which stop with us on Ctrl-Z without our doing; one that is gives what Ctrl-Z
+    /// has to wait for.
     ///
     /// # Errors
     ///
     /// When the system lets us install no handler.
-    pub(super) fn listen(ignored: &[i32], guarded: bool) -> Result<Self> {
+    pub(super) fn listen(ignored: &[i32], guarded: Option<AtTheStore>) -> Result<Self> {
         let open = |kind: SignalKind| {
             if ignored.contains(&kind.as_raw_value()) {
                 return Ok(None);
@@ -60,7 +62,7 @@ impl Signals {
             quit: open(SignalKind::quit())?,
             question: open(SignalKind::user_defined1())?,
             questioned_at: None,
-            suspensions: guarded.then(suspension::watch).transpose()?,
+            suspensions: guarded.map(suspension::watch).transpose()?,
         })
     }
 

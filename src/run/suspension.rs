@@ -1,8 +1,9 @@
 //! Ctrl-Z: the thread that notices it, has everything suspended first, and then lets the kernel stop us.
 //!
 //! SIGTSTP is blocked in every thread and never taken: as long as it is pending, a SIGCONT makes the kernel forget it, so
-//! that the last of many keystrokes counts, whatever we are doing meanwhile. When the loop has suspended the items, this
-//! thread lets the signal through, and its default action stops all of us, or nothing, where nobody could continue us.
+//! that the last of many keystrokes counts, whatever we are doing meanwhile. When the loop has suspended the items, and no
+//! lock is held that other runs wait for, this thread lets the signal through, and its default action stops all of us, or
+//! nothing, where nobody could continue us.
 
 use std::os::fd::AsFd as _;
 
@@ -12,6 +13,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use crate::credential::coordinator::AtTheStore;
 use crate::error::{Error, Result};
 
 /// What happens on Ctrl-Z, in this order.
@@ -29,12 +31,12 @@ pub(super) struct Permit {
     _given_back: std::sync::mpsc::Sender<()>,
 }
 
-/// Begins to watch.
+/// Begins to watch. We are never stopped while somebody holds `at_the_store`.
 ///
 /// # Errors
 ///
 /// When there is no descriptor or no thread to be had.
-pub(super) fn watch() -> Result<UnboundedReceiver<Suspending>> {
+pub(super) fn watch(at_the_store: AtTheStore) -> Result<UnboundedReceiver<Suspending>> {
     let cannot =
         |error: &dyn std::fmt::Display| Error::state(format!("cannot listen to signals: {error}"));
     let mut stop = SigSet::empty();
@@ -54,13 +56,11 @@ pub(super) fn watch() -> Result<UnboundedReceiver<Suspending>> {
             }
             // It ends when the permit is dropped.
             let _dropped = waits.recv();
+            let nobody_there = at_the_store.lock();
             // Between these two calls we are stopped, if the signal is still pending.
-            if stop
-                .thread_unblock()
-                .and_then(|()| stop.thread_block())
-                .is_err()
-                || steps.send(Suspending::Continued).is_err()
-            {
+            let passed = stop.thread_unblock().and_then(|()| stop.thread_block());
+            drop(nobody_there);
+            if passed.is_err() || steps.send(Suspending::Continued).is_err() {
                 return;
             }
         }

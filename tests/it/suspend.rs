@@ -1,13 +1,17 @@
 //! Ctrl-Z and `fg`, a machine that stands still, and the question how it is going.
 
+use std::fs::{self, File};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustix::fs::{FlockOperation, flock};
 
 use crate::support::gates::Gates;
+use crate::support::pool::with_keys;
 use crate::support::process::{child_of, wait_for_states};
 use crate::support::running::Running;
+use crate::support::strace::Strace;
 use crate::support::witness::pids;
 use crate::support::workspace::Workspace;
 
@@ -61,6 +65,58 @@ fn ctrl_z_stops_everything_that_items_have_started_and_fg_lets_it_go_on() {
     running.wait_for("2 items go on after");
     let finished = running.finish().exits(0);
     assert!(finished.stdout.contains("ended: 0"), "{}", finished.stdout);
+    assert_eq!(workspace.done(), ["a", "b"]);
+}
+
+#[test]
+fn a_suspended_run_keeps_no_other_run_from_what_is_known_of_a_key() {
+    let workspace = with_keys(&["a", "b"], "meet up");
+    let mut gates = workspace.gates(&["a", "b"]);
+    let script = "set -m; orchestrate -j1 w & echo $! >number; read line; wait $!; kill -s HUP $$";
+    let launch = workspace.shell(script).env("TEST_KEYS", "only-made-up-key");
+    let running = launch.on_terminal().start();
+    gates.expect("a up");
+    let guard = Pid::from_raw(workspace.read("number").trim().parse().unwrap());
+    let orchestrator = child_of(guard).unwrap();
+    let keys = workspace
+        .root()
+        .join("../home/state/orchestrate/credentials");
+    let folders = fs::read_dir(keys.canonicalize().unwrap())
+        .unwrap()
+        .flatten();
+    let mut folders = folders.map(|entry| entry.path());
+    let key = folders
+        .find(|path| path.join("state.json").is_file())
+        .unwrap();
+    // What takes milliseconds under the key's lock takes seconds now.
+    let slow = "/^rename:delay_enter=2000000";
+    let strace = Strace::attach_on(
+        orchestrator,
+        &key,
+        slow,
+        "a slow disk for what is known of keys",
+    );
+    if strace.is_some() {
+        let lock = File::open(key.join("lock")).unwrap();
+        let is_held = || flock(&lock, FlockOperation::NonBlockingLockShared).is_err();
+        gates.order("a", "exit 0");
+        while !is_held() {
+            flock(&lock, FlockOperation::Unlock).unwrap();
+            std::thread::yield_now();
+        }
+        kill(guard, Signal::SIGTSTP).unwrap();
+        wait_for_states(&[guard], "T");
+        assert!(!is_held(), "it is stopped, and keeps the lock");
+        flock(&lock, FlockOperation::Unlock).unwrap();
+        kill(guard, Signal::SIGCONT).unwrap();
+    } else {
+        gates.order("a", "exit 0");
+    }
+    drop(strace);
+    gates.expect("b up");
+    gates.order("b", "exit 0");
+    running.type_keys(b"\n");
+    running.finish().dies_by(Signal::SIGHUP);
     assert_eq!(workspace.done(), ["a", "b"]);
 }
 

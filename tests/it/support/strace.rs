@@ -1,6 +1,8 @@
 //! strace(1) as the hand that makes a system call fail or last.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -20,6 +22,15 @@ pub(crate) struct Strace {
 impl Strace {
     /// Does `injection` to the calls of a process from now on; says what is left out where it cannot.
     pub(crate) fn attach(pid: Pid, injection: &str, what: &str) -> Option<Self> {
+        Self::attach_with(pid, &[], injection, what)
+    }
+
+    /// The same, to calls on `path` alone.
+    pub(crate) fn attach_on(pid: Pid, path: &Path, injection: &str, what: &str) -> Option<Self> {
+        Self::attach_with(pid, &[OsStr::new("-P"), path.as_os_str()], injection, what)
+    }
+
+    fn attach_with(pid: Pid, options: &[&OsStr], injection: &str, what: &str) -> Option<Self> {
         // Nobody else looks into `orchestrate` while it runs.
         if !is_root(what) || !works(what) {
             return None;
@@ -27,13 +38,17 @@ impl Strace {
         let mut tracer = Command::new("strace")
             .args(["-f", "-o", "/dev/null", "-p", &pid.to_string(), "-e"])
             .arg(format!("inject={injection}"))
+            .args(options)
             .stderr(Stdio::piped())
             .spawn()
             .expect("strace can be started");
         let mut stderr = BufReader::new(tracer.stderr.take().expect("a pipe"));
         let mut line = String::new();
-        stderr.read_line(&mut line).expect("a pipe can be read");
-        assert!(line.contains("attached"), "{line}");
+        while !line.contains("attached") {
+            line.clear();
+            let length = stderr.read_line(&mut line).expect("a pipe can be read");
+            assert_ne!(length, 0, "it has not attached");
+        }
         // So that it never writes to a closed pipe.
         std::thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
         Some(Self { tracer })
