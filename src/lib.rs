@@ -36,6 +36,8 @@
 //!   everything when we die, and the run's lock is inherited by every child, so that no item is ever doubled.
 //! - *A key belongs to the machine, not to a run*: [`credential::shared_store`] keeps what is known of it on disk, and a
 //!   lease is a lock that the item's process inherits.
+//! - *Nobody looks into us*: there are keys in our processes, so they are closed to everybody but root (`main.rs`). What
+//!   another process has to know of a run, whether it lives for one, stands in locks ([`state::lock`]), not in `/proc`.
 //! - *Only time that could be used counts*: timers stand still while the run is suspended or the machine is
 //!   ([`schedule::clock`]).
 //! - Everything that can grow has a named limit.

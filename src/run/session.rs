@@ -940,24 +940,32 @@ impl<'a> Session<'a> {
         let exit_status = self.record.exit_status;
         self.chronicle.tell(RunEvent::RunEnded { exit_status });
         let untold = self.chronicle.finish();
-        // Nothing else is under way any more, so nothing else can still be told.
-        let told = std::iter::from_fn(|| messages.try_recv().ok());
-        let lost = told.filter_map(|message| match message {
-            Message::EventsLost(reason) => Some(reason),
-            Message::Ended { .. }
-            | Message::Suspended(_)
-            | Message::GuardLost
-            | Message::SpaceRanOut(_)
-            | Message::Told { .. }
-            | Message::Leased(_)
-            | Message::NoKey { .. }
-            | Message::KeysChanged(_)
-            | Message::KeyTrouble(_)
-            | Message::Recorded { .. } => None,
-        });
-        for reason in untold.into_iter().chain(lost) {
+        for reason in untold.into_iter().chain(self.hear_the_last(messages)) {
             self.visit.voice.events_lost(&reason);
         }
+    }
+
+    /// Tells what has come too late for the loop, and says why events were lost. Nothing else is under way any more, so
+    /// nothing else can still be told.
+    fn hear_the_last(&self, messages: &mut UnboundedReceiver<Message>) -> Vec<String> {
+        let mut lost = Vec::new();
+        while let Ok(message) = messages.try_recv() {
+            match message {
+                Message::EventsLost(reason) => lost.push(reason),
+                // A trouble with a lock is known after seconds; the run may be over by then.
+                Message::KeyTrouble(why) => self.visit.voice.warning(&why),
+                Message::Ended { .. }
+                | Message::Suspended(_)
+                | Message::GuardLost
+                | Message::SpaceRanOut(_)
+                | Message::Told { .. }
+                | Message::Leased(_)
+                | Message::NoKey { .. }
+                | Message::KeysChanged(_)
+                | Message::Recorded { .. } => {}
+            }
+        }
+        lost
     }
 
     /// Ends what is left of any item, and says whether all of it has ended.

@@ -119,7 +119,12 @@ fn a_lock_that_somebody_keeps_is_named_and_no_run_hangs_or_goes_on_without_it() 
         keys.exits(75).says(&[&said, &ours]);
         assert_eq!(workspace.started(), ["a"], "{said}");
     }
-    // A run that waits for a key asks again.
+    // A run that gives up waiting says why, although it knows only when it has given up.
+    let (lock, said) = keep(&all.join("queue"));
+    let impatient = launch(&["-j1", "--rerun=all", "--credential-wait", "1s", "w"]);
+    impatient.finish().exits(75).says(&[&said, &ours]);
+    drop(lock);
+    // One that waits for a key asks again.
     let (lock, said) = keep(&all.join("queue"));
     let running = again().start();
     running.wait_for(&said);

@@ -14,6 +14,9 @@ use std::path::Path;
 
 use rustix::fs::{major, minor};
 
+/// How often the table of all locks is read.
+const LOOKS: usize = 3;
+
 /// A process that holds a slot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Holder {
@@ -26,7 +29,9 @@ pub struct Holder {
 /// The processes that hold the lock of each of these files, by pid.
 pub(super) fn holders(files: &[impl AsRef<Path>]) -> Vec<Vec<Holder>> {
     let mut found = vec![Vec::new(); files.len()];
-    let table = fs::read_to_string("/proc/locks").unwrap_or_default();
+    // It is read in pieces, and misses a line when another one vanishes in between.
+    let read = |_| fs::read_to_string("/proc/locks").unwrap_or_default();
+    let table: String = (0..LOOKS).map(read).collect();
     let takers: Vec<Vec<u32>> = files.iter().map(|it| takers(it.as_ref(), &table)).collect();
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
