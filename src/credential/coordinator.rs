@@ -37,6 +37,9 @@ pub enum News<H> {
     },
     /// The keys stand otherwise than before, or something else keeps them from whoever waits.
     Changed(Snapshot),
+    /// Whether fewer items run at once than the keys would allow, because the provider was overloaded. Said when it
+    /// changes.
+    Narrowed(bool),
     /// What a person should know: the store is in trouble. Said once for each trouble.
     Trouble(String),
 }
@@ -87,6 +90,7 @@ impl<H: Send + 'static> Coordinator<H> {
             told: Snapshot::default(),
             again_at: None,
             is_told: false,
+            is_narrow: false,
         };
         let thread = Builder::new()
             .name("credentials".to_owned())
@@ -157,6 +161,8 @@ struct Office<S, N, T> {
     again_at: Option<Moment>,
     /// It was told that there is no hope.
     is_told: bool,
+    /// It was told that fewer run at once.
+    is_narrow: bool,
 }
 
 impl<S: Store, N: Fn() -> Moment, T: Fn(News<S::Hold>)> Office<S, N, T> {
@@ -220,6 +226,10 @@ impl<S: Store, N: Fn() -> Moment, T: Fn(News<S::Hold>)> Office<S, N, T> {
 
     fn hand_out(&mut self) {
         let now = (self.now)();
+        let is_narrow = self.pool.width().is_cut();
+        if std::mem::replace(&mut self.is_narrow, is_narrow) != is_narrow {
+            (self.tell)(News::Narrowed(is_narrow));
+        }
         if self.again_at.is_some_and(|at| now < at) {
             return;
         }
@@ -346,6 +356,38 @@ mod tests {
         coordinator.release(lease.credential, ());
         assert_eq!(granted(&news).item, B);
         let _end = coordinator.finish();
+    }
+
+    #[test]
+    fn that_fewer_run_at_once_is_told_when_it_changes() {
+        let clock = Moment(Duration::from_secs(1000));
+        let member = Member {
+            slots: 2,
+            group: "g".to_owned(),
+        };
+        let pool = Pool::new(PrivateStore::new(&[2]), vec![member], 0, clock).unwrap();
+        let (news, told) = channel();
+        let tell = move |new| news.send(new).unwrap();
+        let coordinator =
+            Coordinator::start(pool, Duration::from_mins(15), move || clock, tell).unwrap();
+        coordinator.request(A);
+        let lease = granted(&told);
+        let hear = |said| {
+            coordinator.hear(A, lease.credential, lease.epoch, said, String::new());
+        };
+        let other = || told.iter().find(|news| !matches!(news, News::Changed(_)));
+        let narrowed = |expected: bool| match other() {
+            Some(News::Narrowed(is_narrow)) => assert_eq!(is_narrow, expected),
+            other => panic!("{other:?}"),
+        };
+        hear(Said::Overloaded { hint: None });
+        narrowed(true);
+        hear(Said::Overloaded { hint: None });
+        hear(Said::ServedAtTheLimit);
+        hear(Said::Served);
+        narrowed(false);
+        let _end = coordinator.finish();
+        assert!(other().is_none());
     }
 
     #[test]

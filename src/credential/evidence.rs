@@ -77,7 +77,8 @@ pub struct Verdict {
     pub hint: Option<Hint>,
     /// Who decided: the child itself by its status file or its exit code, or only the text. The limits of belief are those of [`super::key::Key::report`].
     pub trust: Trust,
-    /// The line that decided, or that says the same as the exit code that did.
+    /// The line that decided, or that says the same as the exit code that did; of a success, one that speaks of a limit
+    /// all the same.
     pub line: Option<Line>,
 }
 
@@ -132,6 +133,17 @@ pub fn verdict(
         Some(Meaning::Overloaded) => search().by_code(Finding::Overloaded, Sign::Overloaded),
         None => search().verdict_by_text(),
     }
+}
+
+/// The last line of an output that speaks of a limit or an overload. Of whoever succeeded it proves nothing against a key,
+/// only that there is no room for more.
+#[must_use]
+pub fn spoken_limit(tail: &[u8], profile: &Profile, calendar: &Calendar<'_>) -> Option<Line> {
+    let search = Search::new(tail, profile, calendar);
+    let limits = search.seen.iter();
+    let limits = limits.filter(|seen| matches!(seen.sign, Sign::Limited(_) | Sign::Overloaded));
+    let last = limits.max_by_key(|seen| seen.line);
+    last.map(|&seen| search.excerpt(seen))
 }
 
 const fn scope(finding: Finding, trust: Trust) -> Scope {

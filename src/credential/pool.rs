@@ -39,6 +39,8 @@ pub struct Member {
 pub enum Said {
     /// It got what it wanted, whatever became of the item.
     Served,
+    /// The same, but its output speaks of a limit all the same.
+    ServedAtTheLimit,
     /// A budget was exceeded.
     Limited {
         /// Which.
@@ -327,8 +329,12 @@ impl<S: Store> Pool<S> {
     ) -> Result<()> {
         let index = credential.0;
         match said {
-            Said::Served => {
-                self.width.serve(self.leases());
+            Said::Served | Said::ServedAtTheLimit => {
+                if said == Said::Served {
+                    self.width.serve(self.leases());
+                } else {
+                    self.width.hold();
+                }
                 self.avoided.remove(&item);
                 self.convict_suspect(item, index, now)?;
                 self.report(index, epoch, Report::Served, "", now)

@@ -75,6 +75,11 @@ impl Width {
         self.paused_until = self.paused_until.max(Some(now.plus(pause)));
     }
 
+    /// An item ended well, although its output speaks of a limit: there is no room for more.
+    pub const fn hold(&mut self) {
+        self.served = 0;
+    }
+
     /// An item ended well while `running` ran, itself included.
     pub fn serve(&mut self, running: usize) {
         self.complaints = 0;
@@ -127,6 +132,20 @@ mod tests {
         }
         assert_eq!(width.limit(), 4);
         assert!(!width.is_cut());
+    }
+
+    #[test]
+    fn it_does_not_widen_while_those_that_end_well_speak_of_limits() {
+        let mut width = Width::new(4);
+        width.complain(None, at(0));
+        for _ in 0..9 {
+            width.serve(2);
+            width.hold();
+        }
+        assert_eq!(width.limit(), 2);
+        width.serve(2);
+        width.serve(2);
+        assert_eq!(width.limit(), 3);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! What an attempt says of its key, itself or by its end: reads the clock and the end of the log for those who decide
 //! purely. What it says itself is heard while it runs; its end decides once more, on everything that was said.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use jiff::Zoned;
 use jiff::tz::TimeZone;
 
 use crate::config::resolve::Invocation;
-use crate::credential::evidence::{Finding, Scope, Verdict, tail_of, verdict};
+use crate::credential::evidence::{Finding, Scope, Verdict, spoken_limit, tail_of, verdict};
 use crate::credential::hint::Calendar;
 use crate::credential::key::{Class, Trust};
 use crate::credential::pool::Said;
@@ -25,16 +26,34 @@ pub(super) struct Judge {
     profile: OnceLock<Profile>,
     /// Whether items hold keys at all: if not, no text says anything of one.
     has_pool: bool,
+    /// Whether fewer items run at once than could.
+    is_narrow: Narrow,
+}
+
+/// Whether fewer items run at once than their keys would allow: kept by the pool's thread, asked by those of items.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Narrow(Arc<AtomicBool>);
+
+impl Narrow {
+    /// Takes note of it.
+    pub(super) fn set(&self, is_narrow: bool) {
+        self.0.store(is_narrow, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Judge {
     /// What `invocation` says.
-    pub(super) fn new(invocation: &Invocation, has_pool: bool) -> Self {
+    pub(super) fn new(invocation: &Invocation, has_pool: bool, is_narrow: Narrow) -> Self {
         Self {
             codes: invocation.retry.exit_codes.clone(),
             patterns: invocation.evidence.clone(),
             profile: OnceLock::new(),
             has_pool,
+            is_narrow,
         }
     }
 
@@ -55,7 +74,7 @@ impl Judge {
 
     fn judge_end(&self, ending: &Ending, log: impl FnOnce() -> Vec<u8>) -> Verdict {
         let log = match ending {
-            Ending::Exited(0) => return DONE,
+            Ending::Exited(0) => return self.judge_success(log),
             Ending::Unstartable(_) | Ending::Crowded(_) | Ending::Unverified(_) => Vec::new(),
             Ending::Exited(_) | Ending::Killed(_) if !self.has_pool => Vec::new(),
             Ending::Exited(_) | Ending::Killed(_) => log(),
@@ -67,6 +86,17 @@ impl Judge {
             self.profile(),
             &calendar(&Zoned::now()),
         )
+    }
+
+    /// Whoever succeeded has, whatever it printed. Only while there is something to widen does it matter whether it
+    /// printed of a limit, and only then is it looked at.
+    fn judge_success(&self, log: impl FnOnce() -> Vec<u8>) -> Verdict {
+        if !self.is_narrow.get() {
+            return DONE;
+        }
+        let (log, now) = (log(), Zoned::now());
+        let line = spoken_limit(tail_of(&log), self.profile(), &calendar(&now));
+        Verdict { line, ..DONE }
     }
 
     fn profile(&self) -> &Profile {
@@ -147,6 +177,7 @@ pub(super) fn said(verdict: &Verdict) -> Option<Said> {
     let hint = verdict.hint.as_ref().map(|hint| hint.wait);
     let trust = verdict.trust;
     match verdict.finding {
+        Finding::Done if verdict.line.is_some() => Some(Said::ServedAtTheLimit),
         Finding::Done => Some(Said::Served),
         Finding::Failed | Finding::Forbidden => None,
         Finding::RateLimited(class) => Some(Said::Limited {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Message;
-use super::judge::said;
+use super::judge::{Narrow, said};
 use crate::config::resolve::Invocation;
 use crate::credential::coordinator::{AtTheStore, Coordinator, News};
 use crate::credential::evidence::Verdict;
@@ -46,7 +46,7 @@ impl Keys {
         secrets: &[Secret],
         surroundings: &Surroundings,
         messages: UnboundedSender<Message>,
-        at_the_store: AtTheStore,
+        (at_the_store, is_narrow): (AtTheStore, Narrow),
     ) -> Result<Option<Self>> {
         let Some(table) = invocation
             .credentials
@@ -71,6 +71,7 @@ impl Keys {
                 News::Changed(snapshot) => Message::KeysChanged(snapshot),
                 News::Hopeless { back_in } => Message::NoKey { back_in },
                 News::Trouble(why) => Message::KeyTrouble(why),
+                News::Narrowed(is) => return is_narrow.set(is),
             };
             // The loop is gone only when the whole process is going.
             let _nobody = messages.send(message);

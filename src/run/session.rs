@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::chronicle::Chronicle;
 use super::item_output::OutputReport;
-use super::judge::{Judge, blame, fault, repeats};
+use super::judge::{Judge, Narrow, blame, fault, repeats};
 use super::keys::Keys;
 use super::launch::{self, Launcher, Order, Programs, inheritable, millis};
 use super::limits::limits;
@@ -185,6 +185,7 @@ impl<'a> Session<'a> {
         });
         let journal = journal_thread(journal, messages.clone())?;
         let told = messages.clone();
+        let is_narrow = Narrow::default();
         let parts = launch::Parts {
             programs,
             run: Arc::clone(&run),
@@ -193,11 +194,12 @@ impl<'a> Session<'a> {
             masker: Arc::clone(&masker),
             terminal: visit.terminal.clone(),
             messages,
-            judge: Judge::new(invocation, !secrets.is_empty()),
+            judge: Judge::new(invocation, !secrets.is_empty(), is_narrow.clone()),
         };
         let launcher = Launcher::new(parts, invocation, visit.surroundings, &secrets)?;
         let at_the_store = Arc::clone(&visit.at_the_store);
-        let keys = Keys::start(invocation, &secrets, visit.surroundings, told, at_the_store)?;
+        let hooks = (at_the_store, is_narrow);
+        let keys = Keys::start(invocation, &secrets, visit.surroundings, told, hooks)?;
         let refused = refused(&plan, &masker);
         let items: Vec<Item> = plan
             .items

@@ -235,3 +235,54 @@ fn where_nothing_can_be_watched_items_are_heard_all_the_same() {
     gates.order("a", "exit 0");
     running.finish().exits(0);
 }
+
+#[test]
+fn a_run_that_was_narrowed_widens_when_items_end_well_and_not_when_they_speak_of_limits() {
+    for clean in [true, false] {
+        let items = ["a", "b", "c", "d", "e", "f", "g"];
+        let workspace = Workspace::new(&items, "meet up");
+        workspace.configure("", &SHARED.replace("slots = 2", "slots = 4"));
+        let mut gates = workspace.gates(&items);
+        let launch = workspace.orchestrate(&["-j3", "w"]).env("TEST_KEYS", KEY);
+        let running = launch.slots(4).start();
+        assert_eq!(gates.next_sorted(3), ["a up", "b up", "c up"]);
+        let tell = "orchestrate tell overloaded; orchestrate tell progress heard; meet told";
+        gates.order("a", tell);
+        gates.expect("a told");
+        workspace.wait_until_written(EVENTS, "heard");
+        let end = if clean {
+            "exit 0"
+        } else {
+            "echo HTTP/1.1 429; exit 0"
+        };
+        for item in ["b", "c"] {
+            gates.order(item, "exit 1");
+        }
+        // From here on two run at once: `a`, and one after the other.
+        let rest: &[&str] = if clean {
+            gates.expect("d up");
+            gates.order("d", end);
+            gates.expect("e up");
+            gates.order("e", end);
+            // Three again.
+            assert_eq!(gates.next_sorted(2), ["f up", "g up"]);
+            &["f", "g"]
+        } else {
+            for item in ["d", "e", "f"] {
+                gates.expect(&format!("{item} up"));
+                gates.order(item, end);
+            }
+            gates.expect("g up");
+            let witness = workspace.witness();
+            let place = |line: &str| witness.find(line).expect("a line");
+            assert!(place("exit f ") < place("start g "), "{witness}");
+            &["g"]
+        };
+        gates.order("a", "orchestrate tell ok; exit 0");
+        for item in rest {
+            gates.order(item, end);
+        }
+        running.finish().exits(1);
+        assert_eq!(workspace.done(), ["a", "d", "e", "f", "g"]);
+    }
+}

@@ -429,6 +429,30 @@ fn own_patterns_add_and_take_back() {
 }
 
 #[test]
+fn a_success_may_speak_of_a_limit_and_of_nothing_else() {
+    let now = jiff::Zoned::default();
+    let zones = |_: &str| None;
+    let calendar = Calendar {
+        now: &now,
+        zones: &zones,
+    };
+    for (tail, found) in [
+        ("", false),
+        ("Error on line 429\nissue #429\ngood rate limiting\n", false),
+        ("HTTP/1.1 401 Unauthorized\ninvalid_api_key\n", false),
+        ("HTTP/1.1 429 Too Many Requests\nall is well again\n", true),
+        (GEMINI, true),
+        (
+            r#"{"type": "error", "error": {"type": "overloaded_error"}}"#,
+            true,
+        ),
+    ] {
+        let line = spoken_limit(tail.as_bytes(), &PROFILE, &calendar);
+        assert_eq!(line.is_some(), found, "{tail}");
+    }
+}
+
+#[test]
 fn a_hostile_tail_is_read_to_its_end() {
     for part in [
         "\n",

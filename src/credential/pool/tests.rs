@@ -227,6 +227,21 @@ fn an_overloaded_provider_narrows_the_run_and_blames_no_key() {
 }
 
 #[test]
+fn a_run_that_was_narrowed_does_not_widen_while_successes_speak_of_limits() {
+    for (said, limit) in [(Said::Served, 3), (Said::ServedAtTheLimit, 2)] {
+        let mut pool = pool(&["a"; 4], 1);
+        let leases = serve(&mut pool, &[0, 1, 2, 3], at(0));
+        let overloaded = Said::Overloaded { hint: None };
+        end(&mut pool, leases[0], overloaded, at(10));
+        end(&mut pool, leases[1], said, at(17));
+        end(&mut pool, leases[2], said, at(17));
+        assert_eq!(pool.width().limit(), limit, "{said:?}");
+        let mut keys = pool.keys();
+        assert!(keys.all(|key| key.standing(at(17)) == Standing::Ready));
+    }
+}
+
+#[test]
 fn a_rejected_key_is_never_handed_out_again() {
     let mut pool = pool(&["a", "b"], 1);
     let leases = serve(&mut pool, &[0, 1], at(0));
