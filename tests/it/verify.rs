@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::support::ledger::{run_record, runs};
 use crate::support::pool::{KEYS, POOL};
+use crate::support::strace::Strace;
 use crate::support::workspace::Workspace;
 
 const VERIFY: &str = "verify = [\"./check\", \"{id}\", \"{output}\"]\noutput = \"out/{id}\"";
@@ -159,6 +160,23 @@ fn what_cannot_be_started_to_verify_says_why() {
         .exits(1);
     finished.says(&["exit 0, but verify failed: not started: ", "is no program"]);
     assert_eq!(workspace.started().len(), 1);
+}
+
+#[test]
+fn it_waits_for_room_for_its_process() {
+    let workspace = workspace(&["a"], "meet up", "exit 0");
+    let mut gates = workspace.gates(&["a"]);
+    let running = workspace.orchestrate(&["-j1", "w"]).start();
+    gates.expect("a up");
+    let orchestrator = running.orchestrator().unwrap();
+    let injection = "clone3,clone,vfork:error=ENOMEM:when=1..3";
+    let strace = Strace::attach(orchestrator, injection, "no memory for a check");
+    // Where nothing can be injected, there is room at once.
+    gates.order("a", "exit 0");
+    running.finish().exits(0);
+    drop(strace);
+    assert_eq!(workspace.done(), ["a"]);
+    assert_eq!(workspace.started(), ["a"]);
 }
 
 #[test]
