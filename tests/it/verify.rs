@@ -1,10 +1,12 @@
 //! `verify`: a command that has to exit with 0 as well before an item is done.
 
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::support::ledger::{run_record, runs};
 use crate::support::pool::{KEYS, POOL};
+use crate::support::process::wait_for_states;
 use crate::support::strace::Strace;
 use crate::support::workspace::Workspace;
 
@@ -260,15 +262,19 @@ fn without_parallel_a_ctrl_c_or_a_sigterm_reaches_it_and_stops_the_run() {
 
 #[test]
 fn it_is_suspended_and_goes_on_like_the_command() {
-    let workspace = workspace(&["a"], "exit 0", "meet verifying");
+    let workspace = workspace(&["a"], "exit 0", "echo $$ >pid; meet verifying");
     let mut gates = workspace.gates(&["a"]);
-    let running = workspace.orchestrate(&["-j1", "w"]).start();
+    let job = "set -m; orchestrate -j1 w; echo \"job: $?\"; read line; fg; echo \"ended: $?\"";
+    let running = workspace.shell(job).on_terminal().start();
     gates.expect("a verifying");
-    running.signal(Signal::SIGTSTP);
-    running.wait_until_stopped();
+    let check = workspace.read("pid").trim().parse().unwrap();
+    running.type_keys(b"\x1a");
+    running.wait_for("job: 148");
+    wait_for_states(&[Pid::from_raw(check)], "T");
     gates.order("a", "exit 0");
-    running.signal(Signal::SIGCONT);
-    running.finish().exits(0);
+    running.type_keys(b"\n");
+    let finished = running.finish().exits(0);
+    assert!(finished.stdout.contains("ended: 0"), "{}", finished.stdout);
     assert_eq!(workspace.done(), ["a"]);
 }
 
