@@ -199,15 +199,17 @@ fn a_drain_lets_it_verify_and_a_stop_does_not() {
 
 #[test]
 fn an_item_that_was_stopped_is_not_verified_any_more() {
-    let body = "note INT; linger up; retract";
-    let workspace = workspace(&["a"], body, "touch verified");
-    let mut gates = workspace.gates(&["a"]);
-    let running = workspace.orchestrate(&["-j1", "w"]).start();
-    gates.expect("a up");
-    running.signal(Signal::SIGTERM);
-    running.finish().dies_by(Signal::SIGTERM);
-    assert!(!workspace.has("verified"));
-    assert_eq!(workspace.items_that_are("interrupted"), ["a"]);
+    for words in [&["-j1", "w"][..], &["w"]] {
+        let body = "note INT TERM; linger up; retract";
+        let workspace = workspace(&["a"], body, "touch verified");
+        let mut gates = workspace.gates(&["a"]);
+        let running = workspace.orchestrate(words).start();
+        gates.expect("a up");
+        running.signal(Signal::SIGTERM);
+        running.finish().dies_by(Signal::SIGTERM);
+        assert!(!workspace.has("verified"));
+        assert_eq!(workspace.items_that_are("interrupted"), ["a"]);
+    }
 }
 
 #[test]
