@@ -52,8 +52,10 @@ fn a_limit_rests_the_key_for_others_while_its_item_runs_on() {
         let launch = workspace.orchestrate(&["-j2", "w"]).env("TEST_KEYS", KEY);
         let running = launch.slots(2).start();
         assert_eq!(gates.next_sorted(2), ["a up", "b up"]);
-        gates.order("a", &format!("{told}; meet told"));
+        let told = format!("{told}; orchestrate tell progress heard; meet told");
+        gates.order("a", &told);
         gates.expect("a told");
+        workspace.wait_until_written(EVENTS, "heard");
         gates.order("b", "exit 0");
         // `c` is told that there is nothing to wait for, while `a` goes on with its lease.
         running.wait_for(said);
