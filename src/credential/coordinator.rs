@@ -1,5 +1,5 @@
-//! The thread that hands out keys: it owns the pool and its store, whose locks others may hold, so that the loop waits for
-//! neither.
+//! The thread that hands out keys: it owns the dispatcher with the pool and its store, whose locks others may hold, so
+//! that the loop waits for neither.
 //!
 //! `run.rs` starts it and tells it what its items want and what they have to say; it answers with [`News`]. While
 //! somebody waits for a key that other runs hold it looks again a few times a second; else it sleeps.
@@ -12,37 +12,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use super::dispatcher::{Dispatcher, News};
 use super::key::{Epoch, Moment};
-use super::pool::{Grant, Pool, Prospect, Said};
+use super::pool::{Pool, Said};
 use super::snapshot::Snapshot;
 use super::store::Store;
 use crate::error::{Error, Result};
 use crate::schedule::event::{CredentialIndex, ItemIndex};
 
-/// A store that cannot decide is asked again after this long.
-const STORE_AGAIN: Duration = Duration::from_secs(1);
-
 /// Held while a lock of the store may be: the process must not be stopped then.
 pub type AtTheStore = Arc<Mutex<()>>;
-
-/// What the thread tells.
-#[derive(Debug)]
-pub enum News<H> {
-    /// A key is leased.
-    Granted(Grant<H>),
-    /// Nobody who waits will get a key in time. Said once, until somebody else asks.
-    Hopeless {
-        /// How long it takes until a key comes back; `None`: all were rejected.
-        back_in: Option<Duration>,
-    },
-    /// The keys stand otherwise than before, or something else keeps them from whoever waits.
-    Changed(Snapshot),
-    /// Whether fewer items run at once than the keys would allow, because the provider was overloaded. Said when it
-    /// changes.
-    Narrowed(bool),
-    /// What a person should know: the store is in trouble. Said once for each trouble.
-    Trouble(String),
-}
 
 #[derive(Debug)]
 enum Wish<H> {
@@ -81,16 +60,10 @@ impl<H: Send + 'static> Coordinator<H> {
     ) -> Result<Self> {
         let (wishes, received) = channel();
         let office = Office {
-            pool,
-            patience,
+            dispatcher: Dispatcher::new(pool, patience),
             now,
             tell,
             at_the_store,
-            trouble: None,
-            told: Snapshot::default(),
-            again_at: None,
-            is_told: false,
-            is_narrow: false,
         };
         let thread = Builder::new()
             .name("credentials".to_owned())
@@ -147,28 +120,17 @@ impl<H: Send + 'static> Coordinator<H> {
 }
 
 /// What lives on the thread.
-struct Office<S, N, T> {
-    pool: Pool<S>,
-    patience: Duration,
+struct Office<S: Store, N, T> {
+    dispatcher: Dispatcher<S>,
     now: N,
     tell: T,
     at_the_store: AtTheStore,
-    /// The last trouble that was told.
-    trouble: Option<String>,
-    /// How the keys stood when that was last told.
-    told: Snapshot,
-    /// The store could not decide, and is asked again then.
-    again_at: Option<Moment>,
-    /// It was told that there is no hope.
-    is_told: bool,
-    /// It was told that fewer run at once.
-    is_narrow: bool,
 }
 
 impl<S: Store, N: Fn() -> Moment, T: Fn(News<S::Hold>)> Office<S, N, T> {
     fn serve(mut self, wishes: &Receiver<Wish<S::Hold>>) -> Snapshot {
-        self.tell_changes();
         loop {
+            self.hand_out();
             let wish = match self.sleep() {
                 None => wishes.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(time) => wishes.recv_timeout(time),
@@ -182,16 +144,25 @@ impl<S: Store, N: Fn() -> Moment, T: Fn(News<S::Hold>)> Office<S, N, T> {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.pool.snapshot((self.now)()),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return self.dispatcher.snapshot((self.now)());
+                }
             }
-            self.hand_out();
+        }
+    }
+
+    fn hand_out(&mut self) {
+        let at_the_store = Arc::clone(&self.at_the_store);
+        let _held = at_the_store.lock().unwrap_or_else(PoisonError::into_inner);
+        for news in self.dispatcher.hand_out((self.now)()) {
+            (self.tell)(news);
         }
     }
 
     /// How long nothing happens by itself.
     fn sleep(&self) -> Option<Duration> {
         let now = (self.now)();
-        let wake = self.pool.wake_at(now)?.max(self.again_at.unwrap_or(now));
+        let wake = self.dispatcher.wake_at(now)?;
         Some(wake.since(now))
     }
 
@@ -199,87 +170,18 @@ impl<S: Store, N: Fn() -> Moment, T: Fn(News<S::Hold>)> Office<S, N, T> {
         let at_the_store = Arc::clone(&self.at_the_store);
         let _held = at_the_store.lock().unwrap_or_else(PoisonError::into_inner);
         let now = (self.now)();
-        let done = match wish {
-            Wish::Request(item) => {
-                self.is_told = false;
-                self.pool.request(item, now);
-                Ok(())
-            }
-            Wish::Withdraw(item) => {
-                self.pool.withdraw(item);
-                Ok(())
-            }
+        let dispatcher = &mut self.dispatcher;
+        match wish {
+            Wish::Request(item) => dispatcher.request(item, now),
+            Wish::Withdraw(item) => dispatcher.withdraw(item),
             Wish::Hear {
                 item,
                 credential,
                 epoch,
                 said,
                 reason,
-            } => {
-                let pool = &mut self.pool;
-                pool.hear(item, credential, epoch, said, &reason, now)
-            }
-            Wish::Release(credential, hold) => self.pool.release(credential, hold, now),
-        };
-        self.tell_trouble(done.err());
-    }
-
-    fn hand_out(&mut self) {
-        let now = (self.now)();
-        let is_narrow = self.pool.width().is_cut();
-        if std::mem::replace(&mut self.is_narrow, is_narrow) != is_narrow {
-            (self.tell)(News::Narrowed(is_narrow));
-        }
-        if self.again_at.is_some_and(|at| now < at) {
-            return;
-        }
-        self.again_at = None;
-        let at_the_store = Arc::clone(&self.at_the_store);
-        let _held = at_the_store.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.pool.grant(now) {
-            Ok(grants) => {
-                for grant in grants {
-                    (self.tell)(News::Granted(grant));
-                }
-            }
-            Err(error) => {
-                self.again_at = Some(now.plus(STORE_AGAIN));
-                self.tell_trouble(Some(error));
-            }
-        }
-        self.tell_changes();
-        for warning in self.pool.take_warnings() {
-            (self.tell)(News::Trouble(warning));
-        }
-        let hopeless = self.pool.is_hopeless(self.patience, now);
-        if let Some(prospect) = hopeless.filter(|_| !self.is_told) {
-            self.is_told = true;
-            let back_in = match prospect {
-                Prospect::Soon => Some(Duration::ZERO),
-                Prospect::NotBefore(at) => Some(at.since(now)),
-                Prospect::Never => None,
-            };
-            (self.tell)(News::Hopeless { back_in });
-        }
-    }
-
-    fn tell_changes(&mut self) {
-        let snapshot = self.pool.snapshot((self.now)());
-        if snapshot != self.told {
-            self.told = snapshot.clone();
-            (self.tell)(News::Changed(snapshot));
-        }
-    }
-
-    fn tell_trouble(&mut self, error: Option<Error>) {
-        let Some(error) = error else { return };
-        let words = match error.hint() {
-            Some(hint) => format!("{error}; {hint}"),
-            None => error.to_string(),
-        };
-        if self.trouble.as_ref() != Some(&words) {
-            (self.tell)(News::Trouble(words.clone()));
-            self.trouble = Some(words);
+            } => dispatcher.hear(item, credential, epoch, said, &reason, now),
+            Wish::Release(credential, hold) => dispatcher.release(credential, hold, now),
         }
     }
 }
@@ -289,7 +191,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::super::key::{Class, Standing, Trust};
-    use super::super::pool::Member;
+    use super::super::pool::{Grant, Member};
     use super::super::snapshot::Obstacle;
     use super::super::store::PrivateStore;
     use super::*;
@@ -368,8 +270,10 @@ mod tests {
         let pool = Pool::new(PrivateStore::new(&[2]), vec![member], 0, clock).unwrap();
         let (news, told) = channel();
         let tell = move |new| news.send(new).unwrap();
+        let patience = Duration::from_mins(15);
+        let at_the_store = AtTheStore::default();
         let coordinator =
-            Coordinator::start(pool, Duration::from_mins(15), move || clock, tell).unwrap();
+            Coordinator::start(pool, patience, move || clock, tell, at_the_store).unwrap();
         coordinator.request(A);
         let lease = granted(&told);
         let hear = |said| {

@@ -12,7 +12,7 @@ use super::key::{Class, Trust};
 use super::profile::{Profile, Sign};
 use crate::escape::escape_text;
 use crate::output::escape::escape_line;
-use crate::schedule::event::Ending;
+use crate::schedule::event::{Ending, Fault};
 use crate::schedule::retry::{ExitCodes, Meaning};
 
 /// This much of the end of an output is looked at, in bytes.
@@ -80,6 +80,28 @@ pub struct Verdict {
     /// The line that decided, or that says the same as the exit code that did; of a success, one that speaks of a limit
     /// all the same.
     pub line: Option<Line>,
+}
+
+impl Verdict {
+    /// Whose fault it is, where the item held a key or not.
+    #[must_use]
+    pub fn fault(&self, leased: bool) -> Fault {
+        let is_only_text = self.trust == Trust::Text;
+        match self.finding {
+            Finding::RateLimited(_) | Finding::Rejected if leased => Fault::Credential,
+            Finding::RateLimited(_) if !is_only_text => Fault::Credential,
+            Finding::Overloaded if leased || !is_only_text => Fault::Provider,
+            // There is no other key, and a child that says so in its status file may have exited 0.
+            Finding::Rejected if !is_only_text => Fault::Denied,
+            // A key that is not ours cannot be exchanged, and a text says nothing of it.
+            Finding::Done
+            | Finding::Failed
+            | Finding::Forbidden
+            | Finding::RateLimited(_)
+            | Finding::Rejected
+            | Finding::Overloaded => Fault::Item,
+        }
+    }
 }
 
 /// What is looked at of an output: its last [`TAIL_BYTES_MAX`] bytes, without the rest of a line that began before them.

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::evidence::{Finding, Scope, Verdict};
 use super::key::{Class, Context, Epoch, Key, Moment, Report, Standing, Trust};
 use super::snapshot::{KeySnapshot, Obstacle, Snapshot};
 use super::store::Store;
@@ -64,6 +65,28 @@ pub enum Said {
     },
     /// What it said before is over: its key does what it should.
     TakenBack,
+}
+
+impl Said {
+    /// What the pool is told of an attempt's end, if anything.
+    #[must_use]
+    pub fn of(verdict: &Verdict) -> Option<Self> {
+        let hint = verdict.hint.as_ref().map(|hint| hint.wait);
+        let trust = verdict.trust;
+        match verdict.finding {
+            Finding::Done if verdict.line.is_some() => Some(Self::ServedAtTheLimit),
+            Finding::Done => Some(Self::Served),
+            Finding::Failed | Finding::Forbidden => None,
+            Finding::RateLimited(class) => Some(Self::Limited {
+                class,
+                hint,
+                trust,
+                key_only: verdict.scope == Scope::Key,
+            }),
+            Finding::Rejected => Some(Self::Rejected { trust }),
+            Finding::Overloaded => Some(Self::Overloaded { hint }),
+        }
+    }
 }
 
 /// A key that has been leased to an item.

@@ -11,10 +11,9 @@ use crate::config::resolve::Invocation;
 use crate::credential::evidence::{Finding, Scope, Verdict, spoken_limit, tail_of, verdict};
 use crate::credential::hint::Calendar;
 use crate::credential::key::{Class, Trust};
-use crate::credential::pool::Said;
 use crate::credential::profile::{Pattern, Profile};
 use crate::credential::told::{News, news, told};
-use crate::schedule::event::{Ending, Fault};
+use crate::schedule::event::Ending;
 use crate::schedule::retry::ExitCodes;
 
 /// What a run knows of exit codes and of what outputs say.
@@ -130,25 +129,6 @@ const DONE: Verdict = Verdict {
     line: None,
 };
 
-/// Whose fault it is, where the item held a key or not.
-pub(super) fn fault(verdict: &Verdict, leased: bool) -> Fault {
-    let is_only_text = verdict.trust == Trust::Text;
-    match verdict.finding {
-        Finding::RateLimited(_) | Finding::Rejected if leased => Fault::Credential,
-        Finding::RateLimited(_) if !is_only_text => Fault::Credential,
-        Finding::Overloaded if leased || !is_only_text => Fault::Provider,
-        // There is no other key, and a child that says so in its status file may have exited 0.
-        Finding::Rejected if !is_only_text => Fault::Denied,
-        // A key that is not ours cannot be exchanged, and a text says nothing of it.
-        Finding::Done
-        | Finding::Failed
-        | Finding::Forbidden
-        | Finding::RateLimited(_)
-        | Finding::Rejected
-        | Finding::Overloaded => Fault::Item,
-    }
-}
-
 /// What a person is told of it: whose fault it is, and what says so, escaped.
 pub(super) fn blame(verdict: &Verdict) -> String {
     let what = match verdict.finding {
@@ -170,23 +150,4 @@ pub(super) fn blame(verdict: &Verdict) -> String {
 /// That a key has served its item is said by the end alone.
 pub(super) fn repeats(finding: Finding, heard: Option<Finding>) -> bool {
     finding != Finding::Done && heard == Some(finding)
-}
-
-/// What the pool is told, if anything.
-pub(super) fn said(verdict: &Verdict) -> Option<Said> {
-    let hint = verdict.hint.as_ref().map(|hint| hint.wait);
-    let trust = verdict.trust;
-    match verdict.finding {
-        Finding::Done if verdict.line.is_some() => Some(Said::ServedAtTheLimit),
-        Finding::Done => Some(Said::Served),
-        Finding::Failed | Finding::Forbidden => None,
-        Finding::RateLimited(class) => Some(Said::Limited {
-            class,
-            hint,
-            trust,
-            key_only: verdict.scope == Scope::Key,
-        }),
-        Finding::Rejected => Some(Said::Rejected { trust }),
-        Finding::Overloaded => Some(Said::Overloaded { hint }),
-    }
 }

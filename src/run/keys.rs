@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Message;
-use super::judge::{Narrow, said};
+use super::judge::Narrow;
 use crate::config::resolve::Invocation;
-use crate::credential::coordinator::{AtTheStore, Coordinator, News};
+use crate::credential::coordinator::{AtTheStore, Coordinator};
+use crate::credential::dispatcher::News;
 use crate::credential::evidence::Verdict;
 use crate::credential::key_store::{Hold, KeyStore};
 use crate::credential::pool::{Grant, Member, Pool, Said};
@@ -163,7 +164,7 @@ impl Keys {
 
     /// Hands on what the item's attempt, or its end, says of its key, and why, for a person.
     pub(super) fn hear(&self, item: ItemIndex, verdict: &Verdict, why: &str) {
-        if let Some(said) = said(verdict) {
+        if let Some(said) = Said::of(verdict) {
             self.tell(item, said, why);
         }
     }

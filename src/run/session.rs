@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::chronicle::Chronicle;
 use super::item_output::OutputReport;
-use super::judge::{Judge, Narrow, blame, fault, repeats};
+use super::judge::{Judge, Narrow, blame, repeats};
 use super::keys::Keys;
 use super::launch::{self, Launcher, Order, Programs, inheritable, millis};
 use super::limits::limits;
@@ -467,7 +467,7 @@ impl<'a> Session<'a> {
     fn note_verdict(&mut self, item: ItemIndex, ending: Ending, verdict: &Verdict) {
         let why = blame(verdict);
         let keys = self.keys.as_ref();
-        let fault = fault(verdict, keys.is_some_and(|keys| keys.is_leased(item)));
+        let fault = verdict.fault(keys.is_some_and(|keys| keys.is_leased(item)));
         // What we have ended says nothing of its key.
         let live = self.live.get(&item);
         let is_news =
