@@ -12,6 +12,7 @@ pub mod evidence;
 pub mod hint;
 pub mod key;
 pub mod key_store;
+pub mod pace;
 pub mod pool;
 pub mod profile;
 pub mod secret;

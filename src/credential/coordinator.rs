@@ -34,7 +34,7 @@ enum Wish<H> {
         said: Said,
         reason: String,
     },
-    Release(CredentialIndex, H),
+    Release(ItemIndex, CredentialIndex, H),
 }
 
 /// The way to the thread. Dropped, it ends the thread, which gives nothing back: leases end with whoever holds them.
@@ -101,8 +101,8 @@ impl<H: Send + 'static> Coordinator<H> {
     }
 
     /// Takes a lease back.
-    pub fn release(&self, credential: CredentialIndex, hold: H) {
-        self.send(Wish::Release(credential, hold));
+    pub fn release(&self, item: ItemIndex, credential: CredentialIndex, hold: H) {
+        self.send(Wish::Release(item, credential, hold));
     }
 
     /// Waits until everything that was said is noted, and tells how the keys stand then.
@@ -181,7 +181,9 @@ impl<S: Store, N: Fn() -> Moment, T: Fn(News<S::Hold>)> Office<S, N, T> {
                 said,
                 reason,
             } => dispatcher.hear(item, credential, epoch, said, &reason, now),
-            Wish::Release(credential, hold) => dispatcher.release(credential, hold, now),
+            Wish::Release(item, credential, hold) => {
+                dispatcher.release(item, credential, hold, now);
+            }
         }
     }
 }
@@ -255,7 +257,7 @@ mod tests {
             String::new(),
         );
         clock.lock().unwrap().0 += Duration::from_secs(1);
-        coordinator.release(lease.credential, ());
+        coordinator.release(lease.item, lease.credential, ());
         assert_eq!(granted(&news).item, B);
         let _end = coordinator.finish();
     }
@@ -306,7 +308,7 @@ mod tests {
             limited(7200),
             String::new(),
         );
-        coordinator.release(lease.credential, ());
+        coordinator.release(lease.item, lease.credential, ());
         coordinator.request(B);
         let News::Hopeless {
             back_in: Some(time),
@@ -338,7 +340,7 @@ mod tests {
         coordinator.hear(A, lease.credential, lease.epoch, limited(60), String::new());
         let cooling = changed(&news);
         assert!(matches!(cooling.keys[0].standing, Standing::Cooling { .. }));
-        coordinator.release(lease.credential, ());
+        coordinator.release(lease.item, lease.credential, ());
         assert_eq!(changed(&news).keys[0].leases, 0);
         coordinator.request(B);
         assert_eq!(changed(&news).obstacle, Some(Obstacle::Keys));

@@ -97,8 +97,14 @@ impl<S: Store> Dispatcher<S> {
     }
 
     /// Takes a lease back.
-    pub fn release(&mut self, credential: CredentialIndex, hold: S::Hold, now: Moment) {
-        let released = self.pool.release(credential, hold, now);
+    pub fn release(
+        &mut self,
+        item: ItemIndex,
+        credential: CredentialIndex,
+        hold: S::Hold,
+        now: Moment,
+    ) {
+        let released = self.pool.release(item, credential, hold, now);
         self.note_trouble(released.err());
     }
 

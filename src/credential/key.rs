@@ -165,9 +165,9 @@ pub struct Key {
     /// The lease that told the last limit.
     #[serde(default)]
     limited_by: Epoch,
-    /// Limits in a row for which nobody said how long to wait.
+    /// Limits in a row.
     minute_steps: u32,
-    /// The same, of a day's budget.
+    /// The same, of a day's budget, for which nobody said how long to wait.
     day_steps: u32,
     /// Short waits in a row that were named for a day's budget.
     short_day_hints: u32,
@@ -349,7 +349,8 @@ impl Key {
             Trust::Text => wait.min(TEXT_ONLY_MAX),
             Trust::Child => wait,
         };
-        let is_spent = wait > SPENT_FROM && (believed.is_some() || class != Class::Minute);
+        let is_long = wait > SPENT_FROM && class != Class::Minute;
+        let is_spent = is_long || believed.is_some_and(|hint| hint > SPENT_FROM);
         let until = now.plus(jittered(wait, context.random));
         self.standing = match self.standing {
             Standing::Spent { until: known } => Standing::Spent {
@@ -369,7 +370,9 @@ impl Key {
         self.limits.push(now);
     }
 
-    /// How long it rests. A provider that says "36 s" of a day's budget is believed twice.
+    /// How long it rests. A provider that says when the next request fits does not say when a whole item does, so a key
+    /// that was limited again before it has served anybody rests for half of a step at least. One that says "36 s" of
+    /// a day's budget is believed twice.
     fn wait(
         &mut self,
         class: Class,
@@ -378,7 +381,11 @@ impl Key {
         only_key: bool,
     ) -> Duration {
         match (class, hint) {
-            (Class::Minute, Some(hint)) => hint,
+            (Class::Minute, Some(hint)) => {
+                let is_again = self.minute_steps > u32::from(is_known);
+                let step = self.next_step(class, is_known, only_key) / 2;
+                if is_again { hint.max(step) } else { hint }
+            }
             (Class::Day | Class::Billing, Some(hint)) if hint > SPENT_FROM => hint,
             (Class::Day | Class::Billing, Some(hint)) => {
                 self.short_day_hints = self.short_day_hints.saturating_add(1);

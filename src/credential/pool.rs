@@ -1,5 +1,5 @@
 //! Who gets which key, and when: first come, first served, and of the keys that may be handed out the one that has been
-//! idle longest.
+//! idle longest, if it has rested enough (`pace.rs`).
 //!
 //! Pure, but for the store, which decides each lease at one stroke. The coordinator asks it for the items and hands on
 //! what is granted. Providers refill a key's budget while it is idle, so the key that was idle longest has the most
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::evidence::{Finding, Scope, Verdict};
 use super::key::{Class, Context, Epoch, Key, Moment, Report, Standing, Trust};
+use super::pace::Pace;
 use super::snapshot::{KeySnapshot, Obstacle, Snapshot};
 use super::store::Store;
 use super::width::Width;
@@ -124,6 +125,8 @@ pub struct Pool<S> {
     /// The key that a text called invalid when it served each of these items.
     suspected: BTreeMap<ItemIndex, usize>,
     width: Width,
+    /// Of each group.
+    paces: BTreeMap<String, Pace>,
     spread: Spread,
     next_start: Moment,
     /// All slots of a key that may be handed out were held by others.
@@ -144,10 +147,27 @@ struct Ours {
     member: Member,
     /// As of our last look.
     key: Key,
-    /// Leases of this run.
-    leases: usize,
+    /// Leases of this run: whose, and since when.
+    leases: Vec<(ItemIndex, Moment)>,
+    /// Slots that rest until then before they work again.
+    resting: Vec<Moment>,
+    /// After a limit all of them rest.
+    rests_until: Moment,
     /// It was seen retired while this run lasted, so this run never uses it again.
     barred: bool,
+}
+
+impl Ours {
+    /// When one of its free slots has rested enough.
+    fn rested_at(&self, now: Moment) -> Moment {
+        let resting = self.resting.iter().copied().filter(|&until| until > now);
+        let mut resting: Vec<Moment> = resting.collect();
+        resting.sort_unstable();
+        let slots = self.key.slots(self.member.slots, now);
+        let free = slots.saturating_sub(self.leases.len()).max(1);
+        let slot = resting.len().checked_sub(free).map(|place| resting[place]);
+        slot.unwrap_or(now).max(self.rests_until).max(now)
+    }
 }
 
 impl<S: Store> Pool<S> {
@@ -161,7 +181,9 @@ impl<S: Store> Pool<S> {
             Ok(Ours {
                 member,
                 key: store.look(index, now)?,
-                leases: 0,
+                leases: Vec::new(),
+                resting: Vec::new(),
+                rests_until: Moment::default(),
                 barred: false,
             })
         });
@@ -174,6 +196,7 @@ impl<S: Store> Pool<S> {
             avoided: BTreeMap::new(),
             suspected: BTreeMap::new(),
             width: Width::new(slots),
+            paces: BTreeMap::new(),
             spread: Spread::new(seed),
             next_start: Moment::default(),
             ask_again: None,
@@ -190,7 +213,7 @@ impl<S: Store> Pool<S> {
     #[must_use]
     pub fn snapshot(&self, now: Moment) -> Snapshot {
         let keys = self.members.iter().map(|ours| KeySnapshot {
-            leases: ours.leases,
+            leases: ours.leases.len(),
             standing: ours.key.standing(now),
         });
         Snapshot {
@@ -249,6 +272,7 @@ impl<S: Store> Pool<S> {
                 break;
             };
             self.waiting.pop_front();
+            self.width.start(now);
             self.next_start = now.plus(self.spread_around(START_GAP));
             grants.push(grant);
         }
@@ -276,7 +300,7 @@ impl<S: Store> Pool<S> {
         }
         for index in self.candidates(item, now) {
             if let Some((epoch, hold)) = self.store.try_lease(index, now)? {
-                self.members[index].leases += 1;
+                self.members[index].leases.push((item, now));
                 self.members[index].key = self.store.look(index, now)?;
                 let credential = CredentialIndex(index);
                 return Ok(Some(Grant {
@@ -309,29 +333,32 @@ impl<S: Store> Pool<S> {
     /// failed the item comes last.
     fn candidates(&self, item: ItemIndex, now: Moment) -> Vec<usize> {
         let avoided = self.avoided.get(&item);
-        let is_free = |ours: &Ours| {
-            !ours.barred
-                && ours.leases < ours.key.slots(ours.member.slots, now)
-                && !self.is_being_probed(&ours.member.group, now)
-        };
         let members = self.members.iter().enumerate();
         let mut free: Vec<usize> = members
-            .filter(|(_, ours)| is_free(ours))
+            .filter(|(_, ours)| self.is_free(ours, now) && ours.rested_at(now) <= now)
             .map(|(index, _)| index)
             .collect();
         free.sort_by_key(|&index| {
             let ours = &self.members[index];
             let is_avoided = avoided == Some(&index);
-            (is_avoided, ours.leases, ours.key.preference(now), index)
+            let leases = ours.leases.len();
+            (is_avoided, leases, ours.key.preference(now), index)
         });
         free
+    }
+
+    /// It has a slot that may be used, but for its pace.
+    fn is_free(&self, ours: &Ours, now: Moment) -> bool {
+        !ours.barred
+            && ours.leases.len() < ours.key.slots(ours.member.slots, now)
+            && !self.is_being_probed(&ours.member.group, now)
     }
 
     /// A key of the group serves its first item after a wait; the others wait for what it says.
     fn is_being_probed(&self, group: &str, now: Moment) -> bool {
         self.members.iter().any(|ours| {
             ours.member.group == group
-                && ours.leases > 0
+                && !ours.leases.is_empty()
                 && ours.key.standing(now) == Standing::Probation
         })
     }
@@ -353,10 +380,13 @@ impl<S: Store> Pool<S> {
         let index = credential.0;
         match said {
             Said::Served | Said::ServedAtTheLimit => {
-                if said == Said::Served {
-                    self.width.serve(self.leases());
-                } else {
+                if said == Said::ServedAtTheLimit {
                     self.width.hold();
+                } else {
+                    self.width.serve(self.leases());
+                    if let Some(began) = self.began(item, index) {
+                        self.pace(index).serve(began, now);
+                    }
                 }
                 self.avoided.remove(&item);
                 self.convict_suspect(item, index, now)?;
@@ -371,6 +401,9 @@ impl<S: Store> Pool<S> {
                 self.avoided.insert(item, index);
                 // Whoever is limited was let in before.
                 self.convict_suspect(item, index, now)?;
+                if class == Class::Minute {
+                    self.slow_down(item, index, !key_only && trust == Trust::Child, now);
+                }
                 let report = Report::Limited { class, hint, trust };
                 self.report(index, epoch, report, reason, now)?;
                 if !key_only && trust == Trust::Child {
@@ -392,6 +425,35 @@ impl<S: Store> Pool<S> {
             Said::TakenBack => {
                 self.avoided.remove(&item);
                 self.report(index, epoch, Report::TakenBack, "", now)
+            }
+        }
+    }
+
+    /// Since when the item holds the key.
+    fn began(&self, item: ItemIndex, index: usize) -> Option<Moment> {
+        let mut leases = self.members[index].leases.iter();
+        let lease = leases.find(|&&(holder, _)| holder == item);
+        lease.map(|&(_, began)| began)
+    }
+
+    /// That of the key's group.
+    fn pace(&mut self, index: usize) -> &mut Pace {
+        let group = self.members[index].member.group.clone();
+        self.paces.entry(group).or_default()
+    }
+
+    /// The budget of a key, or of its whole group, does not bear the present pace.
+    fn slow_down(&mut self, item: ItemIndex, index: usize, whole_group: bool, now: Moment) {
+        let Some(began) = self.began(item, index) else {
+            return;
+        };
+        let pace = self.pace(index);
+        pace.limit(began, now);
+        let until = now.plus(pace.rest_after_limit());
+        let group = self.members[index].member.group.clone();
+        for (other, ours) in self.members.iter_mut().enumerate() {
+            if other == index || (whole_group && ours.member.group == group) {
+                ours.rests_until = ours.rests_until.max(until);
             }
         }
     }
@@ -466,13 +528,22 @@ impl<S: Store> Pool<S> {
     /// When the store could not note it; the slot is free all the same.
     pub fn release(
         &mut self,
+        item: ItemIndex,
         credential: CredentialIndex,
         hold: S::Hold,
         now: Moment,
     ) -> Result<()> {
         let ours = &mut self.members[credential.0];
-        debug_assert!(ours.leases > 0, "a credential was given back twice");
-        ours.leases = ours.leases.saturating_sub(1);
+        let place = ours.leases.iter().position(|&(holder, _)| holder == item);
+        debug_assert!(place.is_some(), "a credential was given back twice");
+        if let Some(place) = place {
+            let (_, began) = ours.leases.swap_remove(place);
+            if let Some(pace) = self.paces.get(&ours.member.group) {
+                let rest = pace.rest(now.since(began));
+                ours.resting.retain(|&until| until > now);
+                ours.resting.push(now.plus(rest));
+            }
+        }
         self.store.release(credential.0, hold, now)?;
         ours.key = self.store.look(credential.0, now)?;
         Ok(())
@@ -486,16 +557,11 @@ impl<S: Store> Pool<S> {
             return None;
         }
         let returns = self.usable().filter_map(|ours| ours.key.returns_at(now));
-        let soonest = returns.filter(|&at| at > now).chain(self.ask_again).min();
-        let free = self.usable().any(|ours| {
-            ours.leases < ours.key.slots(ours.member.slots, now)
-                && !self.is_being_probed(&ours.member.group, now)
-        });
-        let wanted = if free && self.ask_again.is_none() {
-            Some(now)
-        } else {
-            soonest
-        };
+        let returns = returns.filter(|&at| at > now);
+        let rested = self.usable().filter(|ours| self.is_free(ours, now));
+        let rested = rested.map(|ours| ours.rested_at(now));
+        let rested = rested.filter(|&at| at > now || self.ask_again.is_none());
+        let wanted = returns.chain(rested).chain(self.ask_again).min();
         let held_up = self.width.paused_until(now).max(Some(self.next_start));
         let wanted = wanted.max(held_up.filter(|_| wanted.is_some()));
         let say_again = self.queued_at.map(|at| at.plus(SAY_AGAIN));
@@ -531,7 +597,7 @@ impl<S: Store> Pool<S> {
     }
 
     fn leases(&self) -> usize {
-        self.members.iter().map(|ours| ours.leases).sum()
+        self.members.iter().map(|ours| ours.leases.len()).sum()
     }
 
     /// `time`, give or take half of it.

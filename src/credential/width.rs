@@ -9,8 +9,9 @@ use super::key::Moment;
 
 /// After a complaint this many percent of the items run on.
 const CUT_PERCENT: usize = 70;
-/// Complaints within this time are one.
-const CUTS_APART: Duration = Duration::from_secs(15);
+/// Complaints within this time are one. Whoever starts first after a pause and hears none for as long has found the
+/// provider well again.
+const EPISODE: Duration = Duration::from_secs(15);
 /// It grows only while this many percent of it are in use.
 const USED_PERCENT: usize = 80;
 /// After the first complaint nothing starts for this long, after each further one for twice as long …
@@ -24,9 +25,20 @@ pub struct Width {
     limit: usize,
     limit_max: usize,
     served: usize,
-    cut_at: Option<Moment>,
+    complained_at: Option<Moment>,
     complaints: u32,
     paused_until: Option<Moment>,
+    health: Health,
+}
+
+/// What we think of the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Well,
+    /// It has complained, and served nobody since.
+    Ill,
+    /// One item has been started since, and the others wait for what becomes of it.
+    Probed,
 }
 
 impl Width {
@@ -37,9 +49,10 @@ impl Width {
             limit: limit_max,
             limit_max,
             served: 0,
-            cut_at: None,
+            complained_at: None,
             complaints: 0,
             paused_until: None,
+            health: Health::Well,
         }
     }
 
@@ -64,12 +77,16 @@ impl Width {
     /// The provider says that it is overloaded; `hint` is how long it wants to be left alone.
     pub fn complain(&mut self, hint: Option<Duration>, now: Moment) {
         self.served = 0;
-        let is_new = self.cut_at.is_none_or(|cut| now.since(cut) >= CUTS_APART);
-        if is_new {
-            self.limit = (self.limit * CUT_PERCENT / 100).max(1);
-            self.cut_at = Some(now);
+        let last = self.complained_at;
+        if last.is_none_or(|last| now.since(last) >= EPISODE) {
+            self.complained_at = Some(now);
             self.complaints = self.complaints.saturating_add(1);
+            // Out of order is not overloaded: what would be cut again and again would take hours to grow.
+            if self.health == Health::Well {
+                self.limit = (self.limit * CUT_PERCENT / 100).max(1);
+            }
         }
+        self.health = Health::Ill;
         let grown = PAUSE.saturating_mul(2_u32.saturating_pow(self.complaints.saturating_sub(1)));
         let pause = hint.unwrap_or(grown).clamp(PAUSE, PAUSE_MAX);
         self.paused_until = self.paused_until.max(Some(now.plus(pause)));
@@ -80,9 +97,20 @@ impl Width {
         self.served = 0;
     }
 
+    /// An item starts, and nothing has kept it from it.
+    pub fn start(&mut self, now: Moment) {
+        self.health = match self.health {
+            Health::Ill => {
+                self.paused_until = Some(now.plus(EPISODE));
+                Health::Probed
+            }
+            Health::Probed | Health::Well => Health::Well,
+        };
+    }
+
     /// An item ended well while `running` ran, itself included.
     pub fn serve(&mut self, running: usize) {
-        self.complaints = 0;
+        (self.complaints, self.health) = (0, Health::Well);
         if !self.is_cut() || running * 100 < self.limit * USED_PERCENT {
             return;
         }
@@ -108,12 +136,37 @@ mod tests {
             width.complain(None, at(second));
         }
         assert_eq!(width.limit(), 7);
+        width.serve(1);
         width.complain(None, at(15));
         assert_eq!(width.limit(), 4);
         for second in 2..20 {
+            width.serve(1);
             width.complain(None, at(second * 15));
         }
         assert_eq!(width.limit(), 1);
+    }
+
+    #[test]
+    fn an_outage_narrows_it_once_however_long_it_lasts() {
+        let mut width = Width::new(10);
+        for second in 0..20 {
+            width.complain(None, at(second * 60));
+            width.start(at(second * 60 + 60));
+        }
+        assert_eq!(width.limit(), 7);
+    }
+
+    #[test]
+    fn one_item_tries_a_provider_that_has_complained() {
+        let mut width = Width::new(4);
+        width.complain(None, at(0));
+        width.start(at(5));
+        assert_eq!(width.paused_until(at(19)), Some(at(20)));
+        // Nobody has complained meanwhile.
+        width.start(at(20));
+        assert_eq!(width.paused_until(at(20)), None);
+        width.complain(None, at(30));
+        assert_eq!(width.limit(), 1, "that is a new episode");
     }
 
     #[test]

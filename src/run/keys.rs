@@ -147,7 +147,7 @@ impl Keys {
     /// Gives a lease back, if there is one.
     pub(super) fn release(&mut self, item: ItemIndex) {
         if let Some(lease) = self.leases.remove(&item) {
-            self.coordinator.release(lease.credential, lease.hold);
+            self.coordinator.release(item, lease.credential, lease.hold);
         }
     }
 

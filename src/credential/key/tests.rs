@@ -64,11 +64,33 @@ fn waits_that_nobody_names_double_up_to_their_cap() {
 
 #[test]
 fn a_named_wait_is_believed_within_limits() {
-    assert_eq!(waits(Class::Minute, Some(20), ALONE, 2), [20, 20]);
+    assert_eq!(waits(Class::Minute, Some(50), ALONE, 2), [50, 50]);
     assert_eq!(waits(Class::Minute, Some(0), ALONE, 1), [1]);
     assert_eq!(waits(Class::Minute, Some(1 << 40), ALONE, 1), [86400]);
     // A day's budget that is said to be back in 36 s is not, the third time.
     assert_eq!(waits(Class::Day, Some(36), ALONE, 4), [36, 36, 3600, 7200]);
+}
+
+#[test]
+fn a_named_wait_that_was_not_enough_is_lengthened_and_spends_nothing() {
+    let waited = waits(Class::Minute, Some(1), ONE_OF_MANY, 8);
+    assert_eq!(waited, [1, 20, 40, 80, 160, 320, 450, 450]);
+    let mut key = Key::default();
+    let mut now = at(0);
+    for _ in 0..6 {
+        let epoch = key.grant(now);
+        let report = limited(Class::Minute, Some(1), Trust::Child);
+        key.report(epoch, report, now, ONE_OF_MANY);
+        let standing = key.standing(now);
+        assert!(matches!(standing, Standing::Cooling { .. }), "{standing:?}");
+        now = key.returns_at(now).unwrap();
+    }
+    let epoch = key.grant(now);
+    key.report(epoch, Report::Served, now, ONE_OF_MANY);
+    let epoch = key.grant(now);
+    let report = limited(Class::Minute, Some(1), Trust::Child);
+    key.report(epoch, report, now, ONE_OF_MANY);
+    assert_eq!(key.returns_at(now), Some(now.plus(Duration::from_secs(1))));
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn end(pool: &mut Pool<PrivateStore>, lease: Granted, said: impl Into<Option<Sai
     if let Some(said) = said.into() {
         pool.hear(item, key, epoch, said, "", now).unwrap();
     }
-    pool.release(key, (), now).unwrap();
+    pool.release(item, key, (), now).unwrap();
 }
 
 fn limited(seconds: u64, trust: Trust, key_only: bool) -> Said {
@@ -317,6 +317,45 @@ fn whoever_would_wait_in_vain_learns_it_at_once() {
         panic!("two hours are too long");
     };
     assert!((at(7201)..=at(7231)).contains(&back), "{back:?}");
+}
+
+/// Has an item served by each of the pool's keys, from `now` on, in this time.
+fn serve_all(pool: &mut Pool<PrivateStore>, count: usize, now: Moment, seconds: u64) {
+    let items: Vec<usize> = (0..count).collect();
+    for lease in serve(pool, &items, now) {
+        let ended = now.plus(Duration::from_secs(seconds));
+        end(pool, lease, Some(Said::Served), ended);
+    }
+}
+
+#[test]
+fn after_a_limit_a_key_rests_as_long_as_an_item_usually_takes() {
+    let mut pool = pool(&["a", "b"], 1);
+    serve_all(&mut pool, 2, at(0), 100);
+    let leases = serve(&mut pool, &[0, 1], at(200));
+    let limit = limited(1, Trust::Child, false);
+    end(&mut pool, leases[0], limit, at(250));
+    end(&mut pool, leases[1], Some(Said::Served), at(250));
+    assert_eq!(keys(&serve(&mut pool, &[2, 3], at(251))), [(2, 1)]);
+    let mut seconds = 262..400;
+    let granted_at = seconds.find(|&second| !pool.grant(at(second)).unwrap().is_empty());
+    assert!(granted_at.is_some_and(|second| (349..352).contains(&second)));
+}
+
+#[test]
+fn a_slot_that_has_met_limits_rests_for_a_share_of_what_it_has_worked() {
+    let mut pool = pool(&["a"], 2);
+    let first = serve(&mut pool, &[0], at(0));
+    end(&mut pool, first[0], limited(1, Trust::Child, true), at(100));
+    let both = serve(&mut pool, &[0, 1], at(1000));
+    assert_eq!(both.len(), 1, "one tries it");
+    end(&mut pool, both[0], Some(Said::Served), at(1100));
+    let (rest, _) = granted(&mut pool, at(1100));
+    assert_eq!(rest.len(), 1, "the other slot has rested");
+    pool.request(ItemIndex(2), at(1101));
+    let wake = pool.wake_at(at(1101)).unwrap();
+    assert!((at(1110)..=at(1120)).contains(&wake), "{wake:?}");
+    assert_eq!(pool.grant(wake).unwrap().len(), 1);
 }
 
 proptest! {
