@@ -21,6 +21,7 @@ mod status_watch;
 mod suspension;
 
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +49,8 @@ use crate::error::{Error, ExitStatus, Result};
 use crate::items::collected::Collected;
 use crate::items::plan::{LastOutcome, Plan, PlannedState};
 use crate::output::Target;
-use crate::output::mask::Masker;
+use crate::output::mask::inherited::is_inherited_secret;
+use crate::output::mask::{Masker, Secrets, UnknownKeys};
 use crate::output::terminal::{Outputs, Terminal, TerminalHandle};
 use crate::report::dry_run;
 use crate::report::paint::Paint;
@@ -358,13 +360,14 @@ impl Visit<'_> {
             Ok(secrets) => secrets,
             Err(press) => return Ok(self.stopped_early(press, None)),
         };
+        let masker = masker(&secrets, self.surroundings, self.invocation.unknown_keys);
         let root = &self.invocation.place.root;
         if self.invocation.network_state == NetworkState::Refused {
             StateDirectory::refuse_network(root)?;
         }
         let state = StateDirectory::prepare(root)?;
         let directory = state.workflow(&self.invocation.workflow.name)?;
-        let (lock, started) = match self.lock(&directory, &masker(&secrets), signals).await? {
+        let (lock, started) = match self.lock(&directory, &masker, signals).await? {
             Locked::Ours(lock, started) => (lock, started),
             Locked::Skipped => return Ok(Exit::Status(ExitStatus::Success)),
             Locked::Pressed(press) => return Ok(self.stopped_early(press, None)),
@@ -400,7 +403,7 @@ impl Visit<'_> {
             started,
             programs,
         };
-        self.execute(plan, stores, secrets, signals).await
+        self.execute(plan, stores, (secrets, masker), signals).await
     }
 
     /// Takes the workflow's lock, or does as `--if-locked` says.
@@ -452,12 +455,12 @@ impl Visit<'_> {
         mut self,
         plan: Plan,
         stores: Stores,
-        secrets: Vec<Secret>,
+        (secrets, masker): (Vec<Secret>, Masker),
         signals: &mut Signals,
     ) -> Result<Exit> {
         let (sender, mut messages) = unbounded_channel();
         self.watch_the_guard(&sender)?;
-        let masker = Arc::new(masker(&secrets));
+        let masker = Arc::new(masker);
         let state = self.state_path();
         let (root, keep) = (
             self.invocation.place.root.clone(),
@@ -574,11 +577,19 @@ impl Visit<'_> {
     }
 }
 
-fn masker(secrets: &[Secret]) -> Masker {
-    Masker::new(secrets.iter().map(|secret| {
-        let key = secret.expose().as_bytes().to_vec();
-        (secret.label().to_owned(), key)
-    }))
+/// Masks the keys of the pool, and what children inherit that looks like one.
+fn masker(secrets: &[Secret], surroundings: &Surroundings, unknown: UnknownKeys) -> Masker {
+    let mut known = Secrets::default();
+    for secret in secrets {
+        known.add_key(secret.label(), secret.expose().as_bytes());
+    }
+    for (name, value) in &surroundings.environment {
+        let (name, value) = (name.to_string_lossy(), value.as_bytes());
+        if is_inherited_secret(&name, value) {
+            known.add_inherited(&name, value);
+        }
+    }
+    Masker::new(known, unknown)
 }
 
 /// Names what a dead run has left, if that is what keeps the lock.

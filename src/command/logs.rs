@@ -18,7 +18,7 @@ use crate::error::{Error, ExitStatus, Result};
 use crate::escape::quoted;
 use crate::output::Target;
 use crate::output::line::{Produced, Stream};
-use crate::output::mask::Masker;
+use crate::output::mask::{Masked, Masker};
 use crate::output::terminal::stdout_has_no_reader;
 use crate::report::json::{FORMAT_VERSION, line};
 use crate::state::event_file::EventFile;
@@ -262,7 +262,7 @@ fn copy(
         }
         any = true;
         block.truncate(length);
-        printer.print(block)?;
+        printer.print(&block)?;
     }
 }
 
@@ -303,8 +303,10 @@ struct Printer<'a> {
 
 impl<'a> Printer<'a> {
     fn new(site: &'a Site<'a>) -> Self {
-        let nothing_to_mask = Arc::new(Masker::default());
-        let stream = || Stream::new(nothing_to_mask, Vec::new(), site.paint.0);
+        let stream = || {
+            let nothing_to_mask = Arc::new(Masker::default());
+            Stream::new(nothing_to_mask, Masked::empty(), site.paint.0)
+        };
         Self {
             site,
             stream: site.surroundings.stdout_is_terminal.then(stream),
@@ -312,11 +314,15 @@ impl<'a> Printer<'a> {
         }
     }
 
-    fn print(&mut self, block: Vec<u8>) -> std::result::Result<(), Trouble> {
+    fn print(&mut self, block: &[u8]) -> std::result::Result<(), Trouble> {
         match &mut self.stream {
-            None => Ok(self.site.terminal.send(Target::Stdout, block)?),
+            // What lies in a log is masked.
+            None => {
+                let block = Masker::default().mask_bytes(block);
+                Ok(self.site.terminal.send(Target::Stdout, block)?)
+            }
             Some(stream) => {
-                stream.feed(&block, &mut self.produced);
+                stream.feed(block, &mut self.produced);
                 self.show()
             }
         }

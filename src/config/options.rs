@@ -207,6 +207,9 @@ options! {
     /// Let items that crash leave core files, with a key in each, as far as your own limit goes; else none does
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     allow_core: Switch,
+    /// Show keys that nobody declared, though they look like those of known issuers; declared ones stay masked
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    no_shape_mask: Switch,
     /// `text`, or `json`: stdout carries only one JSON object per line [default: text]
     #[arg(value_name = "FMT")]
     format: Format,

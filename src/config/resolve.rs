@@ -19,6 +19,7 @@ use crate::items::plan::Choice;
 use crate::items::selector::Selector;
 use crate::items::slug::hash_digits;
 use crate::items::template::Template;
+use crate::output::mask::UnknownKeys;
 use crate::schedule::retry::RetryRule;
 use crate::suggest;
 use crate::surroundings::Surroundings;
@@ -99,6 +100,8 @@ pub struct Invocation {
     pub network_state: NetworkState,
     /// Whether items that crash may leave core files.
     pub core_files: CoreFiles,
+    /// Whether keys are masked that nobody declared.
+    pub unknown_keys: UnknownKeys,
     /// Drain after this many failures.
     pub failures_max: Option<usize>,
     /// How long an attempt may take.
@@ -269,6 +272,7 @@ fn settle(options: &Options, parts: Parts, surroundings: &Surroundings) -> Resul
         },
         network_state: network_state(options),
         core_files: core_files(options),
+        unknown_keys: unknown_keys(options),
         failures_max: options
             .max_failures
             .map(Into::into)
@@ -336,6 +340,13 @@ fn core_files(options: &Options) -> CoreFiles {
     match options.allow_core {
         Some(Switch(true)) => CoreFiles::Allowed,
         Some(Switch(false)) | None => CoreFiles::Refused,
+    }
+}
+
+fn unknown_keys(options: &Options) -> UnknownKeys {
+    match options.no_shape_mask {
+        Some(Switch(true)) => UnknownKeys::Shown,
+        Some(Switch(false)) | None => UnknownKeys::Masked,
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use memchr::{memchr, memchr_iter, memrchr};
 
 use super::escape::{escape_line, is_plain_lines, last_segment, unfinished_code_point};
-use super::mask::{MaskedStream, Masker};
+use super::mask::{Masked, MaskedStream, Masker};
 
 /// A line longer than this is displayed in pieces; counted in masked bytes, without prefix and line feed.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -24,9 +24,9 @@ const KEPT_BYTES_MAX: usize = 8 * 1024;
 #[derive(Debug, Default)]
 pub struct Produced {
     /// For the raw log: the child's bytes with keys masked, otherwise exactly as written.
-    pub log: Vec<u8>,
+    pub log: Masked<Vec<u8>>,
     /// For the terminal: whole lines, each with prefix and line feed, escaped.
-    pub display: Vec<u8>,
+    pub display: Masked<Vec<u8>>,
 }
 
 impl Produced {
@@ -45,7 +45,7 @@ pub struct Stream {
 
 /// The display's half: assembles masked bytes to lines.
 struct Lines {
-    prefix: Vec<u8>,
+    prefix: Masked<Vec<u8>>,
     colour: bool,
     /// What has come of the current line and is not yet shown; masked, at most [`LINE_BYTES_MAX`].
     partial: Vec<u8>,
@@ -57,7 +57,7 @@ impl Stream {
     /// A stream whose displayed lines begin with `prefix` (which may hold colour codes) and keep the child's own
     /// colours if `colour`.
     #[must_use]
-    pub const fn new(masker: Arc<Masker>, prefix: Vec<u8>, colour: bool) -> Self {
+    pub fn new(masker: Arc<Masker>, prefix: Masked<Vec<u8>>, colour: bool) -> Self {
         Self {
             masked: MaskedStream::new(masker),
             lines: Lines {
@@ -69,45 +69,53 @@ impl Stream {
         }
     }
 
-    /// Takes the next bytes. Log bytes are appended at once (less what may begin a key), display lines when they
-    /// are whole.
+    /// Takes the next bytes. Lines are appended when they are whole.
     pub fn feed(&mut self, bytes: &[u8], produced: &mut Produced) {
-        let before = produced.log.len();
-        self.masked.feed(bytes, &mut produced.log);
-        self.lines
-            .take(&produced.log[before..], &mut produced.display);
+        self.pass_on(produced, |masked, log| masked.feed(bytes, log));
     }
 
     /// Whether [`Self::flush_partial`] would show anything.
     #[must_use]
     pub fn has_partial(&self) -> bool {
-        self.lines.showable_bytes() > 0
+        self.masked.has_partial() || self.lines.showable_bytes() > 0
     }
 
     /// Shows the unfinished line (a prompt, a progress line), less what may begin a key and less a torn code point;
-    /// what comes of it later is shown as a further line. The log is not touched: it has the bytes already.
+    /// what comes of it later is shown as a further line. The log gets the same bytes.
     pub fn flush_partial(&mut self, produced: &mut Produced) {
+        self.pass_on(produced, MaskedStream::flush);
         let bytes = self.lines.showable_bytes();
-        self.lines.show_partial(bytes, &mut produced.display);
+        self.lines.show_partial(bytes, produced.display.buffer());
     }
 
     /// The stream has ended: appends all that was held back. Only the display gets a line feed that the child did
     /// not write.
     pub fn finish(&mut self, produced: &mut Produced) {
-        let before = produced.log.len();
-        self.masked.finish(&mut produced.log);
-        self.lines
-            .take(&produced.log[before..], &mut produced.display);
+        self.pass_on(produced, MaskedStream::finish);
         if self.lines.partial.is_empty() {
             self.lines.continued = false;
         } else {
-            self.lines.end_line(&mut produced.display);
+            self.lines.end_line(produced.display.buffer());
         }
+    }
+
+    /// Appends to the log what `mask` makes, and to the display the lines of it.
+    fn pass_on(
+        &mut self,
+        produced: &mut Produced,
+        mask: impl FnOnce(&mut MaskedStream, &mut Masked<Vec<u8>>),
+    ) {
+        let before = produced.log.get().len();
+        mask(&mut self.masked, &mut produced.log);
+        let masked = produced.log.as_slice().after(before);
+        self.lines.take(masked, produced.display.buffer());
     }
 }
 
 impl Lines {
-    fn take(&mut self, masked: &[u8], display: &mut Vec<u8>) {
+    /// Takes masked bytes; what is appended to `display` is made of them and of our own prefix.
+    fn take(&mut self, masked: Masked<&[u8]>, display: &mut Vec<u8>) {
+        let masked = masked.bytes();
         let Some(last) = memrchr(b'\n', masked) else {
             self.extend_partial(masked, display);
             return;
@@ -128,14 +136,14 @@ impl Lines {
     fn show_lines(&mut self, block: &[u8], display: &mut Vec<u8>) {
         let plain = is_plain_lines(block);
         let line_count = memchr_iter(b'\n', block).count();
-        display.reserve(block.len() + line_count * self.prefix.len());
+        display.reserve(block.len() + line_count * self.prefix.get().len());
         let mut start = 0;
         for end in memchr_iter(b'\n', block) {
             if end - start > LINE_BYTES_MAX {
                 self.extend_partial(&block[start..end], display);
                 self.end_line(display);
             } else if plain {
-                display.extend_from_slice(&self.prefix);
+                display.extend_from_slice(self.prefix.get());
                 display.extend_from_slice(&block[start..=end]);
             } else {
                 self.show(&block[start..end], display);
@@ -182,7 +190,7 @@ impl Lines {
     }
 
     fn show(&self, line: &[u8], display: &mut Vec<u8>) {
-        display.extend_from_slice(&self.prefix);
+        display.extend_from_slice(self.prefix.get());
         escape_line(line, self.colour, display);
         display.push(b'\n');
     }
@@ -191,17 +199,20 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::mask::{Secrets, UnknownKeys};
     use proptest::collection::vec;
     use proptest::prelude::*;
 
     const KEY: &str = "secret-value-0123456789";
 
     fn masker() -> Arc<Masker> {
-        Arc::new(Masker::new([("k".to_owned(), KEY.as_bytes().to_vec())]))
+        let mut secrets = Secrets::default();
+        secrets.add_key("k", KEY.as_bytes());
+        Arc::new(Masker::new(secrets, UnknownKeys::Masked))
     }
 
     fn stream(masker: Arc<Masker>) -> Stream {
-        Stream::new(masker, b"[a] ".to_vec(), true)
+        Stream::new(masker, Masked::of_masked_parts(b"[a] ".to_vec()), true)
     }
 
     /// The log and the display of a stream that came in these parts.
@@ -216,7 +227,7 @@ mod tests {
             assert!(stream.lines.partial.len() <= LINE_BYTES_MAX);
         }
         stream.finish(&mut produced);
-        (produced.log, produced.display)
+        (produced.log.into_inner(), produced.display.into_inner())
     }
 
     fn text(bytes: &[u8]) -> &str {
@@ -273,27 +284,27 @@ mod tests {
         stream.feed(b"ready? \xe2\x82", &mut produced);
         assert!(stream.has_partial());
         stream.flush_partial(&mut produced);
-        assert_eq!(text(&produced.display), "[a] ready? \n");
+        assert_eq!(text(produced.display.get()), "[a] ready? \n");
         assert!(
             !stream.has_partial(),
             "a torn code point alone shows nothing"
         );
 
         produced.clear();
-        stream.feed(b"\xac and secret-value-", &mut produced);
+        stream.feed(b"\xac and secret-", &mut produced);
         stream.flush_partial(&mut produced);
-        assert_eq!(text(&produced.display), "[a] \u{20ac} and \n");
+        assert_eq!(text(produced.display.get()), "[a] \u{20ac} and \n");
         assert!(
             !stream.has_partial(),
             "the beginning of a key shows nothing"
         );
 
         produced.clear();
-        stream.feed(b"0123456789", &mut produced);
+        stream.feed(b"value-0123456789", &mut produced);
         stream.flush_partial(&mut produced);
         stream.feed(b"\r\nnext\n", &mut produced);
-        assert_eq!(text(&produced.display), "[a] [REDACTED:k]\n[a] next\n");
-        assert_eq!(text(&produced.log), "[REDACTED:k]\r\nnext\n");
+        assert_eq!(text(produced.display.get()), "[a] [REDACTED:k]\n[a] next\n");
+        assert_eq!(text(produced.log.get()), "[REDACTED:k]\r\nnext\n");
     }
 
     #[test]
@@ -311,7 +322,7 @@ mod tests {
             stream.flush_partial(&mut produced);
             stream.feed(rest.as_bytes(), &mut produced);
             stream.finish(&mut produced);
-            assert_eq!(text(&produced.display), expected, "{rest:?}");
+            assert_eq!(text(produced.display.get()), expected, "{rest:?}");
         }
     }
 
@@ -351,13 +362,16 @@ mod tests {
         let mut stream = stream(masker());
         let mut produced = Produced::default();
         let block = vec![0xff; 64 * 1024];
+        let mut bytes = 0;
         for _ in 0..64 {
             produced.clear();
             stream.feed(&block, &mut produced);
-            assert_eq!(produced.log, block);
+            bytes += produced.log.get().len();
             assert!(stream.lines.partial.capacity() <= 2 * LINE_BYTES_MAX);
         }
+        produced.clear();
         stream.feed(b"\n", &mut produced);
+        assert_eq!(bytes + produced.log.get().len(), 64 * block.len() + 1);
         assert!(stream.lines.partial.capacity() <= KEPT_BYTES_MAX);
     }
 
@@ -423,7 +437,7 @@ mod tests {
             parts in nasty_parts(),
             silences in vec(any::<bool>(), 12),
         ) {
-            let mut stream = Stream::new(masker(), b"[a] ".to_vec(), false);
+            let mut stream = Stream::new(masker(), Masked::of_masked_parts(b"[a] ".to_vec()), false);
             let mut produced = Produced::default();
             for (part, silence) in parts.iter().zip(silences) {
                 stream.feed(part, &mut produced);
@@ -434,8 +448,8 @@ mod tests {
                 }
             }
             stream.finish(&mut produced);
-            let display = text(&produced.display);
-            let log = String::from_utf8_lossy(&produced.log);
+            let display = text(produced.display.get());
+            let log = String::from_utf8_lossy(produced.log.get());
             prop_assert!(!log.contains(KEY));
             prop_assert!(display.is_empty() || display.ends_with('\n'));
             for line in display.lines() {

@@ -8,6 +8,8 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt as _;
 
+use super::mask::Masked;
+
 /// The log of one attempt, complete up to the first write that failed.
 #[derive(Debug)]
 pub struct LogFile {
@@ -26,11 +28,11 @@ impl LogFile {
     }
 
     /// Writes a block. The first failure is remembered and marked in the file; after it nothing is written.
-    pub fn write(&mut self, masked: &[u8]) {
+    pub fn write(&mut self, masked: Masked<&[u8]>) {
         if self.truncated.is_some() {
             return;
         }
-        if let Err(error) = self.file.write_all(masked) {
+        if let Err(error) = self.file.write_all(masked.bytes()) {
             // A mark is a courtesy to the reader: `truncated` tells the summary in any case.
             let _ = mark_as_cut(&mut self.file, &error);
             self.truncated = Some(error.to_string());
@@ -83,8 +85,8 @@ mod tests {
     fn blocks_are_written_as_they_are() {
         let mut file = tempfile::tempfile().unwrap();
         let mut log = LogFile::new(file.try_clone().unwrap());
-        log.write(b"one\0\xff");
-        log.write(b"two\n");
+        log.write(Masked::of_masked_parts(b"one\0\xff"));
+        log.write(Masked::of_masked_parts(b"two\n"));
         assert_eq!(log.truncated(), None);
         let mut written = Vec::new();
         file.rewind().unwrap();
@@ -99,10 +101,10 @@ mod tests {
             .open("/dev/full")
             .unwrap();
         let mut log = LogFile::new(full);
-        log.write(b"lost");
+        log.write(Masked::of_masked_parts(b"lost"));
         let reason = log.truncated().unwrap().to_owned();
         assert!(reason.starts_with("No space left on device"), "{reason}");
-        log.write(b"lost too");
+        log.write(Masked::of_masked_parts(b"lost too"));
         assert_eq!(log.truncated(), Some(reason.as_str()));
     }
 

@@ -10,6 +10,7 @@ use memchr::{memchr, memrchr, memrchr_iter};
 
 use super::Target;
 use super::escape::escape_line;
+use super::mask::Masked;
 
 /// How many lines are kept, of both streams together, in the order in which they ended.
 pub const LINES_MAX: usize = 20;
@@ -39,7 +40,8 @@ struct Segment {
 
 impl Tail {
     /// Takes the next masked bytes of one stream.
-    pub fn feed(&mut self, source: Target, masked: &[u8]) {
+    pub fn feed(&mut self, source: Target, masked: Masked<&[u8]>) {
+        let masked = masked.bytes();
         let unfinished = &mut self.unfinished[source.index()];
         let Some(last) = memrchr(b'\n', masked) else {
             unfinished.extend(masked);
@@ -123,7 +125,7 @@ mod tests {
     fn tail_of(parts: &[(Target, &[u8])]) -> Vec<String> {
         let mut tail = Tail::default();
         for (source, bytes) in parts {
-            tail.feed(*source, bytes);
+            tail.feed(*source, Masked::of_masked_parts(bytes));
         }
         tail.lines()
     }
@@ -191,7 +193,7 @@ mod tests {
         for size in [1, 7, 100_000] {
             let mut tail = Tail::default();
             for part in progress.as_bytes().chunks(size) {
-                tail.feed(Target::Stderr, part);
+                tail.feed(Target::Stderr, Masked::of_masked_parts(part));
             }
             assert_eq!(tail.lines(), ["4999 done"]);
         }
@@ -205,7 +207,7 @@ mod tests {
         ) {
             let mut tail = Tail::default();
             for part in bytes.chunks(size) {
-                tail.feed(Target::Stdout, part);
+                tail.feed(Target::Stdout, Masked::of_masked_parts(part));
             }
             prop_assert_eq!(tail.lines(), tail_of(&[(Target::Stdout, &bytes)]));
         }

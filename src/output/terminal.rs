@@ -28,6 +28,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
 
 use super::Target;
+use super::mask::Masked;
 use queue::Shared;
 use writer::Writer;
 
@@ -70,7 +71,7 @@ pub struct TerminalHandle {
 
 /// There is no room for this block: here it is again.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Full(pub Vec<u8>);
+pub struct Full(pub Masked<Vec<u8>>);
 
 impl Terminal {
     /// Starts the thread.
@@ -127,7 +128,7 @@ impl TerminalHandle {
     /// # Errors
     ///
     /// [`Full`] when [`QUEUED_BYTES_MAX`] would be exceeded; [`Self::wake_when_room`] says when to try again.
-    pub fn try_send(&self, target: Target, block: Vec<u8>) -> Result<(), Full> {
+    pub fn try_send(&self, target: Target, block: Masked<Vec<u8>>) -> Result<(), Full> {
         self.shared.try_send(target, block)
     }
 
@@ -136,7 +137,7 @@ impl TerminalHandle {
     /// # Errors
     ///
     /// Why `target` can no longer be written to; or that there is no eventfd to wait with.
-    pub fn send(&self, target: Target, block: Vec<u8>) -> Result<(), Errno> {
+    pub fn send(&self, target: Target, block: Masked<Vec<u8>>) -> Result<(), Errno> {
         let mut rest = block;
         while let Err(Full(block)) = self.try_send(target, rest) {
             let waker = Arc::new(EventFd::new()?);

@@ -12,6 +12,7 @@ use crate::child::attempt::{Output, StreamKind};
 use crate::output::Target;
 use crate::output::line::{Produced, Stream};
 use crate::output::log_file::LogFile;
+use crate::output::mask::Masked;
 use crate::output::tail::Tail;
 use crate::output::terminal::{Full, TerminalHandle};
 
@@ -25,7 +26,7 @@ pub(super) struct ItemOutput {
     tail: Tail,
     terminal: TerminalHandle,
     waker: Arc<EventFd>,
-    waiting: VecDeque<(Target, Vec<u8>)>,
+    waiting: VecDeque<(Target, Masked<Vec<u8>>)>,
 }
 
 /// One stream, and where its lines are shown.
@@ -104,9 +105,9 @@ impl ItemOutput {
         };
         make(&mut side.stream, &mut self.produced);
         if let Some(log) = &mut self.log {
-            log.write(&self.produced.log);
+            log.write(self.produced.log.as_slice());
         }
-        self.tail.feed(source, &self.produced.log);
+        self.tail.feed(source, self.produced.log.as_slice());
         if let Some(target) = side.shown.filter(|_| !self.produced.display.is_empty()) {
             self.waiting
                 .push_back((target, std::mem::take(&mut self.produced.display)));

@@ -303,8 +303,13 @@ impl Launcher {
         let parallel = invocation.mode != Mode::Sequential;
         let filled = fill(invocation, &self.state, order.item, numbers, parallel);
         let words = filled.map(|filled| filled.command).unwrap_or_default();
-        let line = shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default();
-        clipped(&self.masker.mask_text(&line), COMMAND_CHARACTERS_MAX)
+        // Masked before it is quoted: quotes would stand within a key.
+        let words: Vec<_> = words
+            .iter()
+            .map(|word| self.masker.mask_text(word))
+            .collect();
+        let line = shlex::try_join(words.iter().map(AsRef::as_ref)).unwrap_or_default();
+        clipped(&line, COMMAND_CHARACTERS_MAX)
     }
 
     fn prepare(
@@ -450,7 +455,8 @@ impl Launcher {
     fn sides(&self, order: &Order<'_>, invocation: &Invocation) -> (Side, Side) {
         let shows = invocation.verbosity > Verbosity::Quiet;
         let side = |target: Target, colour: bool| {
-            let prefix = Paint(colour).prefix(order.item.id.as_str()).into_bytes();
+            let prefix = Paint(colour).prefix(order.item.id.as_str());
+            let prefix = self.masker.mask_text(&prefix).into();
             let stream = Stream::new(Arc::clone(&self.masker), prefix, colour);
             Side {
                 stream,

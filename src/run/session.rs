@@ -438,7 +438,10 @@ impl<'a> Session<'a> {
             return;
         };
         if let Some(text) = news.progress {
-            let text = clipped(&self.masker.mask_text(&text), PROGRESS_CHARACTERS_MAX);
+            let text = clipped(
+                self.masker.mask_text(&text).as_ref(),
+                PROGRESS_CHARACTERS_MAX,
+            );
             if live.progress_events < PROGRESS_EVENTS_MAX && live.progress.as_ref() != Some(&text) {
                 live.progress_events += 1;
                 self.chronicle.tell(RunEvent::Progressed {
@@ -1085,7 +1088,7 @@ fn unstarted(item: &Item, masker: &Masker, outcome: Outcome, ending: Option<Endi
 }
 
 pub(super) fn shown_title(item: &Item, masker: &Masker) -> String {
-    escape_text(&masker.mask_text(&item.title)).into_owned()
+    escape_text(masker.mask_text(&item.title).as_ref()).into_owned()
 }
 
 pub(super) const fn recorded(outcome: Outcome) -> RecordedOutcome {

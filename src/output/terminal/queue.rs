@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::super::Target;
+use super::super::mask::Masked;
 use super::{Full, QUEUED_BYTES_MAX};
 
 /// Those who wait are woken when no more than this is queued, so that they find room for several blocks.
@@ -116,7 +117,7 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn try_send(&self, target: Target, block: Vec<u8>) -> Result<(), Full> {
+    pub(super) fn try_send(&self, target: Target, block: Masked<Vec<u8>>) -> Result<(), Full> {
         if block.is_empty() {
             return Ok(());
         }
@@ -126,14 +127,14 @@ impl Shared {
         }
         let lane = queue.lane_mut(target);
         if let Some(lines) = &mut lane.skipped_lines {
-            *lines += line_count(&block);
+            *lines += line_count(block.get());
             return Ok(());
         }
-        if lane.block_bytes > 0 && lane.block_bytes + block.len() > QUEUED_BYTES_MAX {
+        if lane.block_bytes > 0 && lane.block_bytes + block.get().len() > QUEUED_BYTES_MAX {
             return Err(Full(block));
         }
-        lane.block_bytes += block.len();
-        queue.push(target, block, Kind::Block);
+        lane.block_bytes += block.get().len();
+        queue.push(target, block.into_inner(), Kind::Block);
         self.wake_if_asleep(&mut queue);
         Ok(())
     }

@@ -54,10 +54,13 @@ fn waker() -> Arc<EventFd> {
 const BLOCK_BYTES: usize = 64 * 1024;
 
 /// Sends blocks to stdout until one is refused; gives it back with the number of bytes that were taken.
-fn fill(handle: &TerminalHandle) -> (Vec<u8>, usize) {
+fn fill(handle: &TerminalHandle) -> (Masked<Vec<u8>>, usize) {
     let mut bytes = 0;
     loop {
-        match handle.try_send(Target::Stdout, vec![b'\n'; BLOCK_BYTES]) {
+        match handle.try_send(
+            Target::Stdout,
+            Masked::of_masked_parts(vec![b'\n'; BLOCK_BYTES]),
+        ) {
             Ok(()) => bytes += BLOCK_BYTES,
             Err(Full(block)) => return (block, bytes),
         }
@@ -73,7 +76,7 @@ fn everything_is_written_in_order_before_the_end() {
         expected.push_str(&line);
         screen
             .handle
-            .try_send(Target::Stdout, line.into_bytes())
+            .try_send(Target::Stdout, Masked::of_masked_parts(line.into_bytes()))
             .unwrap();
     }
     screen.handle.say(Target::Stdout, "own words".to_owned());
@@ -98,7 +101,9 @@ fn both_targets_keep_their_common_order() {
         let target = Target::BOTH[usize::from(number.is_multiple_of(3))];
         let line = format!("line {number}\n");
         expected.push_str(&line);
-        handle.try_send(target, line.into_bytes()).unwrap();
+        handle
+            .try_send(target, Masked::of_masked_parts(line.into_bytes()))
+            .unwrap();
     }
     terminal.finish();
     assert_eq!(rest_of(read.into()), expected);
@@ -108,7 +113,7 @@ fn both_targets_keep_their_common_order() {
 fn a_full_queue_gives_the_block_back_and_wakes_once_the_reader_reads() {
     let screen = screen(false, false);
     let (refused, taken_bytes) = fill(&screen.handle);
-    assert_eq!(refused.len(), BLOCK_BYTES);
+    assert_eq!(refused.get().len(), BLOCK_BYTES);
     assert!(taken_bytes <= QUEUED_BYTES_MAX + 8 * BLOCK_BYTES);
 
     let waker = waker();
@@ -119,7 +124,7 @@ fn a_full_queue_gives_the_block_back_and_wakes_once_the_reader_reads() {
     screen.handle.say(Target::Stderr, "draining".to_owned());
     screen
         .handle
-        .try_send(Target::Stderr, b"line\n".to_vec())
+        .try_send(Target::Stderr, Masked::of_masked_parts(b"line\n".to_vec()))
         .unwrap();
     assert_reads(&screen.stderr, "draining\nline\n");
 
@@ -145,7 +150,10 @@ fn who_asks_for_room_when_there_is_room_is_woken_at_once() {
 fn a_block_larger_than_the_bound_is_taken_when_nothing_waits() {
     let screen = screen(false, false);
     let block = vec![b'x'; 2 * QUEUED_BYTES_MAX];
-    screen.handle.try_send(Target::Stdout, block).unwrap();
+    screen
+        .handle
+        .try_send(Target::Stdout, Masked::of_masked_parts(block))
+        .unwrap();
     let stdout = screen.stdout;
     let reader = std::thread::spawn(move || rest_of(stdout));
     screen.terminal.finish();
@@ -167,7 +175,10 @@ fn a_reader_that_has_gone_ends_the_display_and_nothing_else() {
     assert_eq!(screen.handle.closed(Target::Stderr), None);
     for _ in 0..100 {
         let block = vec![b'\n'; BLOCK_BYTES];
-        screen.handle.try_send(Target::Stdout, block).unwrap();
+        screen
+            .handle
+            .try_send(Target::Stdout, Masked::of_masked_parts(block))
+            .unwrap();
     }
     screen.handle.say(Target::Stderr, "summary".to_owned());
     screen.terminal.finish();
@@ -234,7 +245,7 @@ fn the_status_line_is_erased_before_other_output_and_drawn_after_it() {
     assert_reads(&screen.stderr, "\r\x1b[Kwords\n2\\x1brunning");
     screen
         .handle
-        .try_send(Target::Stdout, b"line\n".to_vec())
+        .try_send(Target::Stdout, Masked::of_masked_parts(b"line\n".to_vec()))
         .unwrap();
     assert_reads(&screen.stderr, "\r\x1b[K2\\x1brunning");
     assert_reads(&screen.stdout, "line\n");
@@ -255,7 +266,7 @@ fn a_status_line_on_a_terminal_leaves_a_redirected_stdout_alone() {
     for _ in 0..100 {
         screen
             .handle
-            .try_send(Target::Stdout, b"line\n".to_vec())
+            .try_send(Target::Stdout, Masked::of_masked_parts(b"line\n".to_vec()))
             .unwrap();
         assert_reads(&screen.stdout, "line\n");
     }
@@ -283,7 +294,7 @@ fn a_terminal_that_takes_nothing_is_skipped_and_told_so() {
     };
     let (terminal, handle) = Terminal::start_with_patience(outputs, Duration::ZERO).unwrap();
     // Nobody reads yet, so all of this can only be taken by being skipped.
-    let block = b"a line of an item\n".repeat(1000);
+    let block = Masked::of_masked_parts(b"a line of an item\n".repeat(1000));
     let sent_lines = 1000 * 200;
     for _ in 0..200 {
         let mut block = block.clone();
