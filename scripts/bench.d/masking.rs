@@ -35,7 +35,8 @@ fn main() -> io::Result<()> {
         });
         for (keys, median) in maskers.iter().zip(medians) {
             let keys = keys.map_or("none".to_owned(), |keys| keys.to_string());
-            let speed = text.len() as f64 / median.as_secs_f64() / 1e6;
+            let bytes = u32::try_from(text.len()).expect("a few megabytes");
+            let speed = f64::from(bytes) / median.as_secs_f64() / 1e6;
             let beyond = 100.0 * (median.as_secs_f64() / medians[0].as_secs_f64() - 1.0);
             writeln!(io::stdout(), "{what} {keys} {speed:.0} {beyond:.0}")?;
         }

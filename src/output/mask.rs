@@ -1,9 +1,9 @@
 //! Finds keys in what children write and puts `[REDACTED:label]` in their place.
 //!
-//! The way of a block of bytes: the block, and its [`view`] (what a reader sees of it), are searched for windows of
-//! the [`needle`]s by way of the [`index`], for what line ends have cut ([`wrap`]), and for keys that nobody told us
-//! about ([`shape`]). What is found becomes [`mark`]s on the bytes of the block; each maximal run of marked bytes is
-//! replaced. [`stream`] sees to it that blocks are whole lines, and that a line without end is cut where nothing is lost.
+//! The way of a block of bytes: the block, and its `view` (what a reader sees of it), are searched for windows of
+//! the [`needle`]s by way of the `index`, for what line ends have cut (`wrap`), and for keys that nobody told us
+//! about (`shape`). What is found becomes `mark`s on the bytes of the block; each maximal run of marked bytes is
+//! replaced. `stream` sees to it that blocks are whole lines, and that a line without end is cut where nothing is lost.
 //!
 //! Owns the values (wiped when the last user lets go). An item's thread feeds each of its two streams through a
 //! [`MaskedStream`]; other sinks call [`Masker::mask_text`]. What comes out is a [`Masked`], which nothing else makes.

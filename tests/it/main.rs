@@ -24,6 +24,7 @@ mod keys;
 mod launchers;
 mod limits;
 mod logs;
+mod masking;
 mod output;
 mod parallel;
 mod power;

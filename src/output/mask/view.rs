@@ -188,9 +188,16 @@ fn invisible(rest: &[u8]) -> usize {
 }
 
 /// Whether a byte may begin something that is not seen; the rule of [`crate::output::escape`], with line feeds allowed.
-const fn is_suspect(byte: u8) -> bool {
-    matches!(byte, 0..=8 | 11..=0x1f | 0x7f | 0xc2 | 0xd8 | 0xe1 | 0xe2 | 0xef | 0xf3)
-}
+const SUSPECT: [bool; 256] = {
+    let mut suspect = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        suspect[byte] =
+            matches!(byte, 0..=8 | 11..=0x1f | 0x7f | 0xc2 | 0xd8 | 0xe1 | 0xe2 | 0xef | 0xf3);
+        byte += 1;
+    }
+    suspect
+};
 
 /// The next such byte. Most blocks hold none, which is cheaply seen.
 fn next_suspect(text: &[u8], from: usize) -> Option<usize> {
@@ -198,7 +205,7 @@ fn next_suspect(text: &[u8], from: usize) -> Option<usize> {
     let mut place = from;
     for block in text[from..].chunks(BLOCK_BYTES) {
         if !is_plain_lines(block)
-            && let Some(within) = block.iter().position(|&byte| is_suspect(byte))
+            && let Some(within) = block.iter().position(|&byte| SUSPECT[usize::from(byte)])
         {
             return Some(place + within);
         }
