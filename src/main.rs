@@ -12,6 +12,7 @@ use clap::Parser as _;
 use nix::sys::signal::{SigSet, Signal};
 use orchestrate::child::guard::{self, GUARD_VARIABLE, GuardedEnd, watch_the_guard};
 use orchestrate::cli::Cli;
+use orchestrate::output::panic::die_of_panics;
 use orchestrate::output::terminal::Outputs;
 use orchestrate::run::{Exit, run, wants_a_guard};
 use orchestrate::schedule::stage::Press;
@@ -21,7 +22,7 @@ use signal_hook::low_level::emulate_default_handler;
 
 fn main() -> ExitCode {
     hide_from_our_own_user();
-    die_of_panics();
+    die_of_panics(Arc::default());
     let cli = Cli::parse();
     let ended = surroundings().and_then(|mut surroundings| {
         receive_signals(&surroundings.ignored_signals)?;
@@ -159,16 +160,6 @@ fn die_by(signal: i32) -> ExitCode {
     }
     // The number that shells give to such a death.
     ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX))
-}
-
-/// A panic in any thread is our end, told: a run that went on with a thread less would wait for
-/// its message for ever. The guard ends what we have started.
-fn die_of_panics() {
-    let tell = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        tell(panic);
-        std::process::abort();
-    }));
 }
 
 fn complain(error: &dyn std::fmt::Display, code: u8) -> ExitCode {

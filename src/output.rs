@@ -10,6 +10,7 @@ pub mod escape;
 pub mod line;
 pub mod log_file;
 pub mod mask;
+pub mod panic;
 pub mod tail;
 pub mod terminal;
 

@@ -51,6 +51,7 @@ use crate::items::plan::{LastOutcome, Plan, PlannedState};
 use crate::output::Target;
 use crate::output::mask::inherited::is_inherited_secret;
 use crate::output::mask::{Masker, Secrets, UnknownKeys};
+use crate::output::panic::die_of_panics;
 use crate::output::terminal::{Outputs, Terminal, TerminalHandle};
 use crate::report::dry_run;
 use crate::report::paint::Paint;
@@ -166,6 +167,10 @@ pub fn run(
         Some(Command::Run(_)) | None => Terminal::start(outputs),
     }
     .map_err(|error| Error::state(format!("cannot start a thread: {error}")))?;
+    // As long as the pool is not read.
+    let inherited = Arc::new(masker(&[], surroundings, UnknownKeys::Masked));
+    handle.mask_with(Arc::clone(&inherited));
+    die_of_panics(inherited);
     cli.command = match cli.command.take() {
         Some(Command::OneShot(command)) => {
             let done = command::perform(command, cli, surroundings, &handle);
@@ -361,6 +366,9 @@ impl Visit<'_> {
             Err(press) => return Ok(self.stopped_early(press, None)),
         };
         let masker = masker(&secrets, self.surroundings, self.invocation.unknown_keys);
+        let masker = Arc::new(masker);
+        self.terminal.mask_with(Arc::clone(&masker));
+        die_of_panics(Arc::clone(&masker));
         let root = &self.invocation.place.root;
         if self.invocation.network_state == NetworkState::Refused {
             StateDirectory::refuse_network(root)?;
@@ -455,12 +463,11 @@ impl Visit<'_> {
         mut self,
         plan: Plan,
         stores: Stores,
-        (secrets, masker): (Vec<Secret>, Masker),
+        (secrets, masker): (Vec<Secret>, Arc<Masker>),
         signals: &mut Signals,
     ) -> Result<Exit> {
         let (sender, mut messages) = unbounded_channel();
         self.watch_the_guard(&sender)?;
-        let masker = Arc::new(masker);
         let state = self.state_path();
         let (root, keep) = (
             self.invocation.place.root.clone(),

@@ -30,7 +30,7 @@ use std::fmt;
 
 use self::index::{Found, Hit, WindowIndex};
 use self::mark::{Mark, Run, Writing, colour_codes, unite};
-pub use self::masked::Masked;
+pub use self::masked::{HoldsText, Masked};
 use self::needle::Needle;
 pub use self::needle::Secrets;
 use self::shape::Shapes;
@@ -95,6 +95,13 @@ impl Masker {
         } else {
             Cow::Owned(String::from_utf8_lossy(&masked).into_owned())
         })
+    }
+
+    /// The same for all texts of a record.
+    #[must_use]
+    pub fn mask<T: HoldsText>(&self, mut record: T) -> Masked<T> {
+        record.mask_texts(&|text| *text = self.mask_text(text).into_owned());
+        Masked::of_masked_parts(record)
     }
 
     /// The same for bytes: what a [`MaskedStream`] makes of them.

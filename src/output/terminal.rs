@@ -28,7 +28,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
 
 use super::Target;
-use super::mask::Masked;
+use super::mask::{Masked, Masker};
 use queue::Shared;
 use writer::Writer;
 
@@ -154,11 +154,16 @@ impl TerminalHandle {
         self.shared.wake_when_room(target, waker);
     }
 
-    /// Has something of our own written; a final line feed is added if it lacks one. Never waits, is never skipped.
+    /// From now on, everything that we say and show is masked with this, also what is said through other handles.
+    pub fn mask_with(&self, masker: Arc<Masker>) {
+        self.shared.mask_with(masker);
+    }
+
+    /// Has something of our own written, masked; a final line feed is added if it lacks one. Never waits, is never skipped.
     ///
     /// The text may hold colours, so whatever in it came from outside must have been escaped.
-    pub fn say(&self, target: Target, text: String) {
-        self.shared.say(target, text);
+    pub fn say(&self, target: Target, text: impl AsRef<str>) {
+        self.shared.say(target, text.as_ref());
     }
 
     /// Sets the line that stands below all other output while stderr is a terminal, or takes it away. It is clipped

@@ -3,11 +3,13 @@
 //! An attempt's end stands there only when its record is on disk: who reads that an item is done may rely on it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Message;
+use crate::output::mask::Masker;
 use crate::schedule::event::ItemIndex;
 use crate::state::directory::RunDirectory;
 use crate::state::event_log::EventLog;
@@ -17,13 +19,18 @@ use crate::state::run_event::{EventLine, RunEvent, VERSION};
 pub(super) struct Chronicle {
     /// `None` when there is no file to write to, which has been told.
     log: Option<EventLog>,
+    masker: Arc<Masker>,
     /// Ends of attempts that wait for their records.
     ended: BTreeMap<ItemIndex, RunEvent>,
 }
 
 impl Chronicle {
     /// Makes the file. That it cannot be written is told in `messages`, and stops nothing.
-    pub(super) fn begin(run: &RunDirectory, messages: &UnboundedSender<Message>) -> Self {
+    pub(super) fn begin(
+        run: &RunDirectory,
+        masker: Arc<Masker>,
+        messages: &UnboundedSender<Message>,
+    ) -> Self {
         let sender = messages.clone();
         let failed = move |reason| {
             // The loop is gone only when the whole process is going.
@@ -38,6 +45,7 @@ impl Chronicle {
         }
         Self {
             log: log.ok(),
+            masker,
             ended: BTreeMap::new(),
         }
     }
@@ -45,11 +53,11 @@ impl Chronicle {
     /// Something has happened just now.
     pub(super) fn tell(&mut self, event: RunEvent) {
         if let Some(log) = &mut self.log {
-            log.append(EventLine {
+            log.append(self.masker.mask(EventLine {
                 version: VERSION,
                 at: Timestamp::now(),
                 event,
-            });
+            }));
         }
     }
 

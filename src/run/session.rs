@@ -175,9 +175,9 @@ impl<'a> Session<'a> {
         let run = Arc::new(state.new_run(started)?);
         let invocation = &visit.invocation;
         let record = keep::beginning(&visit, &plan, &run, &secrets, &masker, started);
-        run.write_record(&record)?;
+        run.write_record(&masker.mask(record.clone()))?;
         run.publish_latest()?;
-        let mut chronicle = Chronicle::begin(&run, &messages);
+        let mut chronicle = Chronicle::begin(&run, Arc::clone(&masker), &messages);
         chronicle.tell(RunEvent::RunStarted {
             run: record.run.clone(),
             workflow: record.workflow.clone(),
@@ -643,14 +643,8 @@ impl<'a> Session<'a> {
         };
         let item = &self.items[index.0];
         let log = self.log_reference(&item.id, live.attempt);
-        journal.note(record_of(
-            item,
-            &self.command,
-            live,
-            step,
-            self.run.id(),
-            log,
-        ));
+        let record = record_of(item, &self.command, live, step, self.run.id(), log);
+        journal.note(self.masker.mask(record));
     }
 
     /// Where an attempt's log lies, if it has one.
@@ -746,10 +740,9 @@ impl<'a> Session<'a> {
         let step = Step::Ended(end);
         let record = record_of(item, &self.command, &live, step, self.run.id(), log);
         let token = u64::try_from(index.0).unwrap_or(u64::MAX);
-        let handed_over = self
-            .journal
-            .as_ref()
-            .map_or(Ok(()), |journal| journal.record(token, record));
+        let handed_over = self.journal.as_ref().map_or(Ok(()), |journal| {
+            journal.record(token, self.masker.mask(record))
+        });
         if let Err(error) = handed_over {
             result.unrecorded = Some(error.to_string());
             keep::note_lost(&mut self.record.items[index.0], &error);
@@ -915,7 +908,8 @@ impl<'a> Session<'a> {
         self.record.ended = Some(Timestamp::now());
         self.record.exit_status = matches!(exit, Exit::Status(_)).then(|| status.code());
         self.end_chronicle(messages);
-        let kept = self.run.write_record(&self.record);
+        let kept = self.masker.mask(self.record.clone());
+        let kept = self.run.write_record(&kept);
         let again = self.visit.voice.rerun(self.scheduler.queued() > 0);
         let rerun = self.masker.mask_text(&again).into_owned();
         let summary = Summary {

@@ -25,6 +25,7 @@ use crate::disk::path_text::shown;
 use crate::disk::whole_file;
 use crate::error::{Error, Result};
 use crate::items::item::ItemId;
+use crate::output::mask::Masked;
 
 /// The state directory's name.
 pub const STATE_DIRECTORY: &str = ".orchestrate";
@@ -363,8 +364,8 @@ impl RunDirectory {
     /// # Errors
     ///
     /// Exit 74 when it cannot be written.
-    pub fn write_record(&self, record: &RunRecord) -> Result<()> {
-        whole_file::write_in(&self.directory, RUN_RECORD, &record.to_json())
+    pub fn write_record(&self, record: &Masked<RunRecord>) -> Result<()> {
+        whole_file::write_in(&self.directory, RUN_RECORD, &record.get().to_json())
             .and_then(|()| self.runs.sync())
             .map_err(|e| self.directory.failed("write", RUN_RECORD, &e))
     }

@@ -12,6 +12,7 @@ use std::thread::{Builder, JoinHandle};
 
 use super::run_event::EventLine;
 use crate::error::{Error, Result};
+use crate::output::mask::Masked;
 
 /// How many events may wait for the disk.
 const EVENTS_WAITING_MAX: usize = 10_000;
@@ -19,7 +20,7 @@ const EVENTS_WAITING_MAX: usize = 10_000;
 /// The file with a thread of its own.
 #[derive(Debug)]
 pub struct EventLog {
-    queue: SyncSender<EventLine>,
+    queue: SyncSender<Masked<EventLine>>,
     /// Whether the file has failed.
     thread: JoinHandle<bool>,
     overflowed: bool,
@@ -46,7 +47,7 @@ impl EventLog {
     }
 
     /// Hands an event over; never blocks.
-    pub fn append(&mut self, line: EventLine) {
+    pub fn append(&mut self, line: Masked<EventLine>) {
         if self.overflowed {
             return;
         }
@@ -71,10 +72,14 @@ impl EventLog {
     }
 }
 
-fn append_all(mut file: File, waiting: &Receiver<EventLine>, failed: impl FnOnce(String)) -> bool {
+fn append_all(
+    mut file: File,
+    waiting: &Receiver<Masked<EventLine>>,
+    failed: impl FnOnce(String),
+) -> bool {
     while let Ok(line) = waiting.recv() {
         // One write a line: a reader sees whole lines, or a last one that has no line feed yet.
-        if let Err(error) = file.write_all(&line.to_json()) {
+        if let Err(error) = file.write_all(&line.get().to_json()) {
             failed(error.to_string());
             return true;
         }
@@ -88,6 +93,7 @@ mod tests {
 
     use super::super::run_event::{RunEvent, VERSION};
     use super::*;
+    use crate::output::mask::Masker;
 
     fn line(item: &str) -> EventLine {
         EventLine {
@@ -105,7 +111,7 @@ mod tests {
         let path = place.path().join("events.jsonl");
         let mut log = EventLog::start(File::create(&path).unwrap(), |_| unreachable!()).unwrap();
         for number in 0..100 {
-            log.append(line(&number.to_string()));
+            log.append(Masker::default().mask(line(&number.to_string())));
         }
         log.finish().unwrap();
         let text = std::fs::read(&path).unwrap();
@@ -122,7 +128,7 @@ mod tests {
         let failed = move |reason| sender.send(reason).unwrap();
         let mut log = EventLog::start(full.unwrap(), failed).unwrap();
         for number in 0..100 {
-            log.append(line(&number.to_string()));
+            log.append(Masker::default().mask(line(&number.to_string())));
         }
         log.finish().unwrap();
         let reasons: Vec<String> = told.iter().collect();

@@ -16,6 +16,7 @@ use super::history::RECORDS_PER_WRITE_MAX;
 use super::journal::Journal;
 use super::record::Record;
 use crate::error::{Error, Result};
+use crate::output::mask::Masked;
 
 /// The journal with a thread of its own.
 ///
@@ -30,7 +31,7 @@ pub struct JournalThread {
 #[derive(Debug)]
 struct Waiting {
     token: Option<u64>,
-    record: Record,
+    record: Masked<Record>,
 }
 
 /// What the thread tells.
@@ -74,7 +75,7 @@ impl JournalThread {
     /// # Errors
     ///
     /// Exit 74 when the thread has ended because `tell` panicked: nothing is told of this record.
-    pub fn record(&self, token: u64, record: Record) -> Result<()> {
+    pub fn record(&self, token: u64, record: Masked<Record>) -> Result<()> {
         let token = Some(token);
         self.queue
             .send(Waiting { token, record })
@@ -82,7 +83,7 @@ impl JournalThread {
     }
 
     /// Hands over a record that may be lost without harm; never blocks, and nothing is told of it.
-    pub fn note(&self, record: Record) {
+    pub fn note(&self, record: Masked<Record>) {
         let token = None;
         // The next record that counts learns that the thread has ended.
         let _ended = self.queue.send(Waiting { token, record });
@@ -114,7 +115,8 @@ fn commit_all(
         let group = std::iter::once(first)
             .chain(waiting.try_iter())
             .take(RECORDS_PER_WRITE_MAX);
-        let (tokens, records): (Vec<_>, Vec<_>) = group.map(|w| (w.token, w.record)).unzip();
+        let (tokens, records): (Vec<_>, Vec<_>) =
+            group.map(|it| (it.token, it.record.into_inner())).unzip();
         let counts = tokens.iter().any(Option::is_some);
         let written = if counts {
             journal.append(&records)
@@ -148,6 +150,11 @@ mod tests {
     use super::super::record::Outcome;
     use super::super::record::tests::{sample, sample_start};
     use super::*;
+    use crate::output::mask::Masker;
+
+    fn masked(record: Record) -> Masked<Record> {
+        Masker::default().mask(record)
+    }
     use crate::error::ExitStatus;
 
     fn workflow() -> (tempfile::TempDir, Arc<WorkflowDirectory>, Journal) {
@@ -192,8 +199,8 @@ mod tests {
         })
         .unwrap();
         for token in 0..300 {
-            thread.note(sample_start(&format!("item-{token}"), 1));
-            thread.record(token, record(token)).unwrap();
+            thread.note(masked(sample_start(&format!("item-{token}"), 1)));
+            thread.record(token, masked(record(token))).unwrap();
         }
         thread.finish().unwrap();
         assert_eq!(*said.lock().unwrap(), (0..300).collect::<Vec<_>>());
@@ -208,9 +215,9 @@ mod tests {
             said.send(recorded(news).0).unwrap();
         })
         .unwrap();
-        thread.note(sample_start("a", 1));
-        thread.note(sample_start("item-7", 1));
-        thread.record(7, record(7)).unwrap();
+        thread.note(masked(sample_start("a", 1)));
+        thread.note(masked(sample_start("item-7", 1)));
+        thread.record(7, masked(record(7))).unwrap();
         thread.finish().unwrap();
         assert_eq!(told.iter().collect::<Vec<_>>(), [7]);
         assert_eq!(read(&directory).records(), 3);
@@ -235,10 +242,10 @@ mod tests {
             }
         })
         .unwrap();
-        thread.record(0, record(0)).unwrap();
+        thread.record(0, masked(record(0))).unwrap();
         wait_for_first.recv().unwrap();
         for token in 1..=10 {
-            thread.record(token, record(token)).unwrap();
+            thread.record(token, masked(record(token))).unwrap();
         }
         go_on.send(()).unwrap();
         thread.finish().unwrap();
@@ -262,7 +269,7 @@ mod tests {
         .unwrap();
         let (all_said, state) = ([0, 1, 2], Some(ExitStatus::State));
         for token in all_said {
-            thread.record(token, record(token)).unwrap();
+            thread.record(token, masked(record(token))).unwrap();
             while said.lock().unwrap().len() as u64 <= token {
                 std::thread::yield_now();
             }
@@ -279,8 +286,8 @@ mod tests {
     fn a_thread_that_died_is_noticed() {
         let (_base, _directory, journal) = workflow();
         let thread = JournalThread::start(journal, |_| panic!("expected by this test")).unwrap();
-        thread.record(0, record(0)).unwrap();
-        while thread.record(1, record(1)).is_ok() {
+        thread.record(0, masked(record(0))).unwrap();
+        while thread.record(1, masked(record(1))).is_ok() {
             std::thread::yield_now();
         }
         assert_eq!(thread.finish().unwrap_err().status(), ExitStatus::State);

@@ -38,6 +38,7 @@ use serde::{Deserialize, Serialize};
 
 use super::run_id::RunId;
 use crate::items::item::ItemId;
+use crate::output::mask::HoldsText;
 
 /// The format's name in the header.
 pub const FORMAT: &str = "orchestrate-journal";
@@ -188,6 +189,25 @@ pub struct Record {
     pub run: RunId,
     /// Its raw output, relative to `.orchestrate/`.
     pub log: Option<String>,
+}
+
+impl HoldsText for Record {
+    fn mask_texts(&mut self, mask: &dyn Fn(&mut String)) {
+        let Self {
+            item: _,
+            step,
+            attempt: _,
+            content_hash: _,
+            started: _,
+            credential: _,
+            run: _,
+            log: _,
+        } = self;
+        match step {
+            Step::Ended(end) => mask(&mut end.exit),
+            Step::Started | Step::Withdrawn => {}
+        }
+    }
 }
 
 /// Why a line is not accepted.

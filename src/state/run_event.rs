@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::record::Outcome;
+use crate::output::mask::HoldsText;
 
 /// The version that we write, and the greatest that we read.
 pub const VERSION: u64 = 1;
@@ -143,6 +144,25 @@ pub enum RunEvent {
     /// What a later release tells.
     #[serde(other, skip_serializing)]
     Unknown,
+}
+
+impl HoldsText for EventLine {
+    fn mask_texts(&mut self, mask: &dyn Fn(&mut String)) {
+        match &mut self.event {
+            RunEvent::Progressed { text, .. } => mask(text),
+            RunEvent::AttemptEnded { exit, .. } => mask(exit),
+            RunEvent::RunStarted { .. }
+            | RunEvent::AttemptStarted { .. }
+            | RunEvent::AttemptWithdrawn { .. }
+            | RunEvent::Retrying { .. }
+            | RunEvent::ItemDeferred { .. }
+            | RunEvent::CredentialChanged { .. }
+            | RunEvent::LimiterChanged { .. }
+            | RunEvent::StageRaised { .. }
+            | RunEvent::RunEnded { .. }
+            | RunEvent::Unknown => {}
+        }
+    }
 }
 
 impl EventLine {

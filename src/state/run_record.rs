@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::Outcome;
 use crate::error::{Error, ExitStatus, Result};
+use crate::output::mask::HoldsText;
 
 /// The format's name.
 pub const FORMAT: &str = "orchestrate-run";
@@ -146,6 +147,48 @@ pub struct RunAttempt {
     /// Its raw output, relative to `.orchestrate/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
+}
+
+impl HoldsText for RunRecord {
+    fn mask_texts(&mut self, mask: &dyn Fn(&mut String)) {
+        let Self {
+            run: _,
+            workflow: _,
+            orchestrate_version: _,
+            started: _,
+            ended: _,
+            parallel: _,
+            command,
+            verify,
+            credentials: _,
+            credential_states: _,
+            lost: _,
+            exit_status: _,
+            items,
+        } = self;
+        command.iter_mut().chain(verify).for_each(mask);
+        for item in items {
+            item.mask_texts(mask);
+        }
+    }
+}
+
+impl HoldsText for RunItem {
+    fn mask_texts(&mut self, mask: &dyn Fn(&mut String)) {
+        let Self {
+            id: _,
+            title,
+            state: _,
+            outcome: _,
+            reason,
+            attempts,
+        } = self;
+        mask(title);
+        reason.iter_mut().for_each(mask);
+        for attempt in attempts {
+            attempt.exit.iter_mut().for_each(mask);
+        }
+    }
 }
 
 impl RunRecord {

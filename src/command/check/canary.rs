@@ -15,8 +15,8 @@ use crate::output::Target;
 use crate::output::terminal::TerminalHandle;
 use crate::surroundings::Surroundings;
 
-/// The variable that the key is injected into.
-pub(super) const VARIABLE: &str = "CANARY_KEY";
+/// The variable that the key is injected into. Its name does not look like that of a secret, or we would mask it ourselves.
+pub(super) const VARIABLE: &str = "CANARY";
 
 /// As few bytes of a key as nobody may show.
 const TRACE_BYTES: usize = 16;

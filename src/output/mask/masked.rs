@@ -5,6 +5,14 @@
 use std::borrow::Cow;
 use std::fmt;
 
+/// What holds text from outside, like a record that is to be written.
+pub trait HoldsText {
+    /// Lets `mask` change every text in it that may hold a key. Ids and labels are none: other records refer to them.
+    ///
+    /// To be written with all members named, so that a new one has to be thought of.
+    fn mask_texts(&mut self, mask: &dyn Fn(&mut String));
+}
+
 /// Text or bytes without keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Masked<T>(T);

@@ -2,7 +2,9 @@
 //!
 //! Owns the lock and the bound. Every method holds the lock for a moment and never while anything is written.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,15 +14,15 @@ use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::super::Target;
-use super::super::mask::Masked;
+use super::super::mask::{Masked, Masker};
 use super::{Full, QUEUED_BYTES_MAX};
 
 /// Those who wait are woken when no more than this is queued, so that they find room for several blocks.
 const ROOM_BYTES: usize = QUEUED_BYTES_MAX / 2;
 
-#[derive(Debug)]
 pub(super) struct Shared {
     queue: Mutex<Queue>,
+    masker: Mutex<Arc<Masker>>,
     /// Wakes the writing thread.
     wake: EventFd,
     /// Wakes who waits for the end.
@@ -102,11 +104,18 @@ pub(super) fn line_count(bytes: &[u8]) -> u64 {
     memchr_iter(b'\n', bytes).count() as u64
 }
 
+impl fmt::Debug for Shared {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
 impl Shared {
     pub(super) fn new() -> io::Result<Self> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         Ok(Self {
             queue: Mutex::default(),
+            masker: Mutex::default(),
             wake: EventFd::from_flags(flags)?,
             ended: Condvar::new(),
         })
@@ -146,8 +155,18 @@ impl Shared {
         lane.wake_waiting_if_room();
     }
 
-    pub(super) fn say(&self, target: Target, text: String) {
-        let mut bytes = text.into_bytes();
+    /// Whoever has something to say need not know of any key.
+    pub(super) fn mask_with(&self, masker: Arc<Masker>) {
+        *self.masker.lock().unwrap_or_else(PoisonError::into_inner) = masker;
+    }
+
+    fn masked<'a>(&self, text: &'a str) -> Masked<Cow<'a, str>> {
+        let masker = self.masker.lock().unwrap_or_else(PoisonError::into_inner);
+        masker.mask_text(text)
+    }
+
+    pub(super) fn say(&self, target: Target, text: &str) {
+        let mut bytes = self.masked(text).into_owned().into_bytes();
         if bytes.last() != Some(&b'\n') {
             bytes.push(b'\n');
         }
@@ -159,6 +178,7 @@ impl Shared {
     }
 
     pub(super) fn set_status(&self, line: Option<String>) {
+        let line = line.map(|line| self.masked(&line).into_owned());
         let mut queue = self.lock();
         if queue.status != line {
             queue.status = line;
