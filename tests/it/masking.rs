@@ -1,12 +1,67 @@
-//! What the fuzz target checks, over its corpus and over mutations of it that are the same in every run.
+//! No key gets out: what an item inherits and what nobody declared is masked on the terminal and in its log; and what
+//! the fuzz target checks, over its corpus and over mutations of it that are the same in every run.
 
 use std::fs;
 use std::path::Path;
+
+use crate::support::random::Random;
+use crate::support::workspace::Workspace;
 
 #[path = "../fuzz/check.rs"]
 mod check;
 
 const MUTATIONS: usize = 100;
+
+#[test]
+fn inherited_and_unknown_keys_are_masked_unless_their_looks_do_not_count() {
+    let token = "made-up-qWe3rTy5uIo7pAs9dFg1hJk2lZx4cVb6";
+    let unknown = format!("ghp_{}", &"Zr7pQ2mX9vLt4Kc8Ny1Bw6Hf3Jd5Gs0Ra7Ue"[..36]);
+    let body = "echo \"one $X_TOKEN $X_FLAG_KEY two\"; echo \"three $ANYTHING four\"; printf 'in two\\n%.20s\\n' \"$X_TOKEN\"";
+    for (options, variables, masked) in [
+        (vec!["--parallel", "1", "w"], vec![], true),
+        (
+            vec!["--parallel", "1", "--no-shape-mask", "w"],
+            vec![],
+            false,
+        ),
+        (
+            vec!["--parallel", "1", "w"],
+            vec![("ORCHESTRATE_NO_SHAPE_MASK", "true")],
+            false,
+        ),
+    ] {
+        let workspace = Workspace::new(&["a"], body);
+        let mut launch = workspace.orchestrate(&options);
+        let inherited = [
+            ("X_TOKEN", token),
+            ("X_FLAG_KEY", "changeme"),
+            ("ANYTHING", &unknown),
+        ];
+        for (name, value) in inherited.into_iter().chain(variables) {
+            launch = launch.env(name, value);
+        }
+        let finished = launch.finish().exits(0);
+        let three = if masked {
+            "[REDACTED:?github]"
+        } else {
+            &unknown
+        };
+        let log = fs::read_to_string(workspace.log("a")).unwrap();
+        assert_eq!(
+            log,
+            format!(
+                "one [REDACTED:X_TOKEN] changeme two\nthree {three} four\nin two\n[REDACTED:X_TOKEN]\n"
+            )
+        );
+        for line in log.lines() {
+            assert!(
+                finished.stdout.contains(&format!("[a] {line}\n")),
+                "{}",
+                finished.stdout
+            );
+        }
+    }
+}
 
 #[test]
 fn no_mutation_of_the_corpus_gets_a_key_through() {
@@ -20,38 +75,30 @@ fn no_mutation_of_the_corpus_gets_a_key_through() {
     for input in &inputs {
         check::check(input);
     }
-    let mut numbers = Numbers(11);
+    let numbers = &mut Random::new(11);
     for _ in 0..MUTATIONS {
-        let mut input = inputs[numbers.below(inputs.len())].clone();
+        let mut input = inputs[below(numbers, inputs.len())].clone();
         for _ in 0..=numbers.below(4) {
-            mutate(&mut input, &inputs, &mut numbers);
+            mutate(&mut input, &inputs, numbers);
         }
         check::check(&input);
     }
 }
 
-fn mutate(input: &mut Vec<u8>, inputs: &[Vec<u8>], numbers: &mut Numbers) {
-    let place = numbers.below(input.len());
+fn mutate(input: &mut Vec<u8>, inputs: &[Vec<u8>], numbers: &mut Random) {
+    let place = below(numbers, input.len());
     let byte = u8::try_from(numbers.below(256)).unwrap();
     match numbers.below(4) {
         0 => input[place] = byte,
         1 => input.insert(place, byte),
         2 => input.truncate(place.max(5)),
         _ => {
-            let other = &inputs[numbers.below(inputs.len())];
-            input.extend_from_slice(&other[numbers.below(other.len())..]);
+            let other = &inputs[below(numbers, inputs.len())];
+            input.extend_from_slice(&other[below(numbers, other.len())..]);
         }
     }
 }
 
-/// Numbers that look random, from a seed (splitmix64).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        usize::try_from((mixed ^ mixed >> 31) % end as u64).unwrap()
-    }
+fn below(numbers: &mut Random, length: usize) -> usize {
+    usize::try_from(numbers.below(length as u64)).unwrap()
 }
