@@ -385,6 +385,7 @@ impl Visit<'_> {
             Ok(items) => items,
             Err(press) => return Ok(self.stopped_early(press, Some(lock))),
         };
+        refuse_keys_as_ids(&items, &masker)?;
         let parallel = self.invocation.mode != Mode::Sequential;
         let template_state = self.state_path();
         let plan = outlook::decide(
@@ -581,6 +582,20 @@ impl Visit<'_> {
             .join(&self.invocation.workflow.name)
             .display()
             .to_string()
+    }
+}
+
+/// An id names files and records, where nothing can be masked: other records refer to it.
+fn refuse_keys_as_ids(items: &Collected, masker: &Masker) -> Result<()> {
+    let mut ids = items.items.iter().map(|item| item.id.as_str());
+    let refused = ids.find_map(|id| {
+        let harmless = masker.mask_text(id).into_owned();
+        (harmless != id).then_some(harmless)
+    });
+    match refused {
+        None => Ok(()),
+        Some(harmless) => Err(Error::usage(format!("an item's id holds a key: {harmless}"))
+            .with_hint("ids name files; take the key out of the list of items, and replace it: it may have been seen")),
     }
 }
 

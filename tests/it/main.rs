@@ -4,6 +4,7 @@
 //! workspace goes out of scope, one oracle holds what they wrote against the promises that hold always.
 
 mod backpressure;
+mod check;
 mod children;
 mod choice;
 mod classify;

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+use crate::support::listing::files_with;
+use crate::support::pool::POOL;
 use crate::support::random::Random;
 use crate::support::workspace::Workspace;
 
@@ -101,4 +103,64 @@ fn mutate(input: &mut Vec<u8>, inputs: &[Vec<u8>], numbers: &mut Random) {
 
 fn below(numbers: &mut Random, length: usize) -> usize {
     usize::try_from(numbers.below(length as u64)).unwrap()
+}
+
+#[test]
+fn a_key_shows_nowhere_whatever_it_is_that_holds_it() {
+    let key = "made-up/qWe3rTy5\"uIo7p\\As9dFg1hJk2lZx4";
+    let body =
+        "orchestrate tell progress \"at $TEST_KEY\"; meet up; echo \"$TEST_KEY\" >&2; exit 3";
+    let workspace = Workspace::new(&["a"], body);
+    let title = serde_json::json!({ "id": "a", "title": format!("see {key}") });
+    workspace.write("list", &format!("{title}\n"));
+    let source = format!("items = {{ list = \"list\" }}\n{POOL}");
+    workspace.configure("", &source);
+    let mut gates = workspace.gates(&["a"]);
+    let launch = workspace
+        .orchestrate(&[
+            "-j1",
+            "--verbose",
+            "--metrics",
+            "run.prom",
+            "w",
+            "--",
+            "and {title}",
+        ])
+        .env("TEST_KEYS", key);
+    let running = launch.start();
+    gates.expect("a up");
+    let events = ".orchestrate/runs/latest/events.jsonl";
+    workspace.wait_until_written(events, "at [REDACTED:key-1]");
+    gates.order("a", "");
+    let finished = running.finish().exits(1);
+    // What the item itself has written there stays as it is, for its owner only.
+    fs::remove_dir_all(workspace.root().join(".orchestrate/runs/latest/status")).unwrap();
+    let halves = [&key[..16], &key[key.len() - 16..]];
+    for half in halves {
+        assert!(!finished.stdout.contains(half), "{}", finished.stdout);
+        assert!(!finished.stderr.contains(half), "{}", finished.stderr);
+        for place in [".orchestrate", "../home"] {
+            let found = files_with(&workspace.root().join(place), half.as_bytes());
+            assert!(found.is_empty(), "{found:?}");
+        }
+    }
+    assert!(
+        workspace
+            .read(".orchestrate/runs/latest/run.json")
+            .contains("see [REDACTED:key-1]")
+    );
+}
+
+#[test]
+fn an_item_whose_id_is_a_key_is_refused_before_anything_names_a_file_after_it() {
+    let key = "made-up-qWe3rTy5uIo7pAs9dFg1hJk2lZx4cVb6";
+    let workspace = Workspace::new(&["a", key], "exit 0");
+    workspace.configure("", POOL);
+    let launch = workspace.orchestrate(&["-j1", "w"]).env("TEST_KEYS", key);
+    let finished = launch.finish().exits(2);
+    let stderr = finished
+        .says(&["an item's id holds a key: [REDACTED:key-1]"])
+        .stderr;
+    assert!(!stderr.contains(key));
+    assert!(workspace.started().is_empty());
 }

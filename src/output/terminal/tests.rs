@@ -79,8 +79,8 @@ fn everything_is_written_in_order_before_the_end() {
             .try_send(Target::Stdout, Masked::of_masked_parts(line.into_bytes()))
             .unwrap();
     }
-    screen.handle.say(Target::Stdout, "own words".to_owned());
-    screen.handle.say(Target::Stderr, "and more\n".to_owned());
+    screen.handle.say(Target::Stdout, "own words");
+    screen.handle.say(Target::Stderr, "and more\n");
     screen.terminal.finish();
     assert_eq!(rest_of(screen.stdout), expected + "own words\n");
     assert_eq!(rest_of(screen.stderr), "and more\n");
@@ -121,7 +121,7 @@ fn a_full_queue_gives_the_block_back_and_wakes_once_the_reader_reads() {
         .handle
         .wake_when_room(Target::Stdout, Arc::clone(&waker));
     // Stderr is not held up meanwhile, neither for items nor for us.
-    screen.handle.say(Target::Stderr, "draining".to_owned());
+    screen.handle.say(Target::Stderr, "draining");
     screen
         .handle
         .try_send(Target::Stderr, Masked::of_masked_parts(b"line\n".to_vec()))
@@ -180,7 +180,7 @@ fn a_reader_that_has_gone_ends_the_display_and_nothing_else() {
             .try_send(Target::Stdout, Masked::of_masked_parts(block))
             .unwrap();
     }
-    screen.handle.say(Target::Stderr, "summary".to_owned());
+    screen.handle.say(Target::Stderr, "summary");
     screen.terminal.finish();
     assert_eq!(rest_of(screen.stderr), "summary\n");
 }
@@ -241,7 +241,7 @@ fn the_status_line_is_erased_before_other_output_and_drawn_after_it() {
     assert_reads(&screen.stderr, "1 running");
     status("2\x1brunning");
     assert_reads(&screen.stderr, "\r\x1b[K2\\x1brunning");
-    screen.handle.say(Target::Stderr, "words".to_owned());
+    screen.handle.say(Target::Stderr, "words");
     assert_reads(&screen.stderr, "\r\x1b[Kwords\n2\\x1brunning");
     screen
         .handle
@@ -278,7 +278,7 @@ fn a_status_line_on_a_terminal_leaves_a_redirected_stdout_alone() {
 fn without_a_terminal_there_is_no_status_line() {
     let screen = screen(false, false);
     screen.handle.status(Some("running".to_owned()));
-    screen.handle.say(Target::Stderr, "words".to_owned());
+    screen.handle.say(Target::Stderr, "words");
     screen.terminal.finish();
     assert_eq!(rest_of(screen.stderr), "words\n");
 }
@@ -305,7 +305,7 @@ fn a_terminal_that_takes_nothing_is_skipped_and_told_so() {
             block = refused;
         }
     }
-    handle.say(Target::Stderr, "summary".to_owned());
+    handle.say(Target::Stderr, "summary");
     let reader = std::thread::spawn(move || {
         let mut shown = Vec::new();
         // The end of a terminal is an error (EIO), not an empty read.
@@ -360,8 +360,8 @@ fn a_file_and_a_device_take_everything() {
         stderr_is_terminal: false,
     };
     let (terminal, handle) = Terminal::start(outputs).unwrap();
-    handle.say(Target::Stdout, "one".to_owned());
-    handle.say(Target::Stderr, "two".to_owned());
+    handle.say(Target::Stdout, "one");
+    handle.say(Target::Stderr, "two");
     terminal.finish();
     std::io::Seek::rewind(&mut file).unwrap();
     assert_eq!(rest_of(file), "one\n");
