@@ -9,6 +9,10 @@ use crate::schedule::stage::{Cause, Press, Raised, Stage};
 /// Running items that are named; the others are counted.
 const NAMED_MAX: usize = 6;
 
+/// A line of names ends where the next one would pass this column, so that it fits on a terminal of 80 columns behind
+/// our own name.
+const NAMES_COLUMNS_MAX: usize = 66;
+
 /// What a stage message tells of the run.
 #[derive(Debug)]
 pub struct StageView<'a> {
@@ -40,18 +44,18 @@ pub fn stage_message(view: &StageView<'_>) -> String {
             format!("{cause}: nothing runs, {} stay queued", view.queued)
         }
         Stage::Draining => format!(
-            "{cause}: nothing new starts, {} queued stay pending; {items} running: {}\n\
+            "{cause}: nothing new starts, {} queued stay pending, {count} running:{}\n\
              {next} stops them (SIGINT, then SIGKILL after {})",
             view.queued,
             names(view.running),
             elapsed(view.grace),
         ),
         Stage::Terminating => format!(
-            "{cause}: stopping {items}: {}; SIGKILL follows in {}\n{next} kills them now",
-            names(view.running),
+            "{cause}: stopping {items}, SIGKILL follows in {}:{}\n{next} kills them now",
             elapsed(view.grace),
+            names(view.running),
         ),
-        Stage::Killing => format!("{cause}: killing {items}: {}", names(view.running)),
+        Stage::Killing => format!("{cause}: killing {items}:{}", names(view.running)),
     }
 }
 
@@ -63,7 +67,7 @@ fn cause_words(cause: Cause) -> &'static str {
         Cause::Pressed(Press::Quit) => "SIGQUIT",
         Cause::Failures => "enough items have failed",
         Cause::Deadline => "the time of --stop-after has come",
-        Cause::NoRoom => "the system has had no room for a process for 5 minutes",
+        Cause::NoRoom => "no room for a process for 5 minutes",
         Cause::NoCredential => "no credential comes back in time",
         Cause::CredentialsRejected => "every credential was rejected",
         Cause::GuardLost => "the guard process was killed",
@@ -72,14 +76,24 @@ fn cause_words(cause: Cause) -> &'static str {
     }
 }
 
+/// The items, on lines of their own.
 fn names(running: &[(&str, Duration)]) -> String {
     let mut text = String::new();
-    for (index, (id, time)) in running.iter().take(NAMED_MAX).enumerate() {
-        let comma = if index == 0 { "" } else { ", " };
-        let _infallible = write!(text, "{comma}{id} for {}", elapsed(*time));
-    }
-    if running.len() > NAMED_MAX {
-        let _infallible = write!(text, " and {} more", running.len() - NAMED_MAX);
+    let mut columns = NAMES_COLUMNS_MAX;
+    let named = running.iter().take(NAMED_MAX);
+    let named = named.map(|(id, time)| format!("{id} for {}", elapsed(*time)));
+    let more = running.len().saturating_sub(NAMED_MAX);
+    let rest = (more > 0).then(|| format!("and {more} more"));
+    for (index, words) in named.chain(rest).enumerate() {
+        if index > 0 && index < NAMED_MAX {
+            text.push(',');
+        }
+        if columns + words.len() + 2 > NAMES_COLUMNS_MAX {
+            text.push_str("\n ");
+            columns = 1;
+        }
+        let _infallible = write!(text, " {words}");
+        columns += words.len() + 2;
     }
     text
 }
@@ -109,12 +123,14 @@ mod tests {
         ];
         assert_eq!(
             message(Stage::Draining, Press::Interrupt, &running),
-            "Ctrl-C: nothing new starts, 7 queued stay pending; 2 items running: issue-42 for 2m3s, \
-             issue-43 for 5s\nCtrl-C again stops them (SIGINT, then SIGKILL after 8s)"
+            "Ctrl-C: nothing new starts, 7 queued stay pending, 2 running:\n\
+             \x20 issue-42 for 2m3s, issue-43 for 5s\n\
+             Ctrl-C again stops them (SIGINT, then SIGKILL after 8s)"
         );
         assert_eq!(
             message(Stage::Terminating, Press::Terminate, &running[..1]),
-            "SIGTERM: stopping 1 item: issue-42 for 2m3s; SIGKILL follows in 8s\n\
+            "SIGTERM: stopping 1 item, SIGKILL follows in 8s:\n\
+             \x20 issue-42 for 2m3s\n\
              Ctrl-C kills them now"
         );
         assert_eq!(
@@ -127,6 +143,25 @@ mod tests {
     fn a_long_list_of_running_items_is_cut_and_counted() {
         let running: Vec<(&str, Duration)> = vec![("x", Duration::from_secs(1)); 9];
         let text = message(Stage::Killing, Press::Quit, &running);
-        assert!(text.ends_with("x for 1s and 3 more"), "{text}");
+        assert!(text.ends_with("x for 1s\n  and 3 more"), "{text}");
+    }
+
+    #[test]
+    fn what_is_said_of_many_items_fits_on_a_terminal_of_80_columns() {
+        let running: Vec<(&str, Duration)> =
+            vec![("issue-1042", Duration::from_secs(59 * 60 + 59)); 10];
+        for (stage, press) in [
+            (Stage::Draining, Press::Interrupt),
+            (Stage::Terminating, Press::Interrupt),
+            (Stage::Killing, Press::Quit),
+        ] {
+            let text = message(stage, press, &running);
+            for line in text.lines() {
+                assert!("orchestrate: ".len() + line.len() <= 80, "{line}");
+            }
+        }
+        let one = "x".repeat(80);
+        let text = message(Stage::Killing, Press::Quit, &[(&one, Duration::ZERO)]);
+        assert_eq!(text, format!("SIGQUIT: killing 1 item:\n  {one} for 0s"));
     }
 }

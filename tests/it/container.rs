@@ -53,7 +53,7 @@ fn sigterm_ends_the_items_of_the_first_process() {
     running
         .finish()
         .exits(143)
-        .says(&["SIGTERM: stopping 1 item: a"]);
+        .says(&["SIGTERM: stopping 1 item, ", "orchestrate:   a for "]);
     assert_eq!(workspace.items_that_are("interrupted"), ["a"]);
     assert_eq!(workspace.started(), ["a"]);
 }

@@ -22,7 +22,7 @@ fn drained(on_terminal: bool, press: fn(&Running<'_>)) {
     let running = launch.start();
     assert_eq!(gates.next_sorted(2), ["a up", "b up"]);
     press(&running);
-    running.wait_for("nothing new starts, 3 queued stay pending; 2 items running: ");
+    running.wait_for("nothing new starts, 3 queued stay pending, 2 running:");
     running.wait_for("stops them (SIGINT, then SIGKILL after");
     complete(&gates, &["a", "b"]);
     let finished = running.finish().exits(0);

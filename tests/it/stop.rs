@@ -46,7 +46,11 @@ exit 1";
     running.wait_until_draining();
     running.signal(Signal::SIGINT);
     let finished = running.finish().dies_by(Signal::SIGINT);
-    finished.says(&["stopping 1 item: a", "0 done, 1 interrupted, 1 not started"]);
+    finished.says(&[
+        "stopping 1 item, ",
+        "orchestrate:   a for ",
+        "0 done, 1 interrupted, 1 not started",
+    ]);
     let mut received = signals(&workspace.witness(), "a");
     received.sort();
     assert_eq!(received, ["INT", "inner"]);
@@ -137,7 +141,7 @@ fn a_third_sigint_kills_at_once() {
     running.wait_until_terminating();
     running.signal(Signal::SIGINT);
     let finished = running.finish().dies_by(Signal::SIGINT);
-    finished.says(&["killing 1 item: a"]);
+    finished.says(&["killing 1 item:", "orchestrate:   a for "]);
     runs_again(&workspace);
 }
 
