@@ -23,6 +23,7 @@ use crate::error::{Error, ExitStatus, Result};
 use crate::escape::escape_text;
 use crate::output::terminal::TerminalHandle;
 use crate::report::paint::Paint;
+use crate::report::table::Look;
 use crate::state::directory::StateDirectory;
 use crate::surroundings::Surroundings;
 
@@ -108,6 +109,14 @@ impl<'a> Site<'a> {
         let root = self.place.root.display().to_string();
         Error::usage(format!("there was no run yet in {}", escape_text(&root)))
             .with_hint("-C DIR looks elsewhere")
+    }
+
+    /// How a table is shown.
+    const fn look(&self) -> Look {
+        Look {
+            paint: self.paint,
+            columns: self.surroundings.columns,
+        }
     }
 
     /// A path as it can be pasted: relative where the person stands above it.

@@ -100,10 +100,16 @@ fn surroundings() -> std::io::Result<Surroundings> {
         environment: std::env::vars_os().collect(),
         directory: std::env::current_dir()?,
         stdout_is_terminal: std::io::stdout().is_terminal(),
+        columns: columns(),
         stderr_is_terminal: std::io::stderr().is_terminal(),
         process: std::process::id(),
         ignored_signals: ignored_signals(),
     })
+}
+
+fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
 /// The signals that our caller made us ignore: bit n-1 of `SigIgn` in proc(5). None where there is no such file.

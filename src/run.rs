@@ -55,6 +55,7 @@ use crate::output::panic::die_of_panics;
 use crate::output::terminal::{Outputs, Terminal, TerminalHandle};
 use crate::report::dry_run;
 use crate::report::paint::Paint;
+use crate::report::table::Look;
 use crate::schedule::event::{Ending, ItemIndex};
 use crate::schedule::stage::Press;
 use crate::state::directory::{StateDirectory, WorkflowDirectory};
@@ -337,7 +338,11 @@ impl Visit<'_> {
             Format::Text if rows.is_empty() => "Nothing to process\n".to_owned(),
             Format::Text => {
                 let how = present::how(&self.invocation);
-                dry_run::table(&rows, &how, Paint(self.invocation.stdout_colour))
+                let look = Look {
+                    paint: Paint(self.invocation.stdout_colour),
+                    columns: self.surroundings.columns,
+                };
+                dry_run::text(&rows, &how, look)
             }
         };
         self.terminal.say(Target::Stdout, text);

@@ -15,6 +15,8 @@ pub struct Surroundings {
     pub directory: PathBuf,
     /// Whether stdout is a terminal.
     pub stdout_is_terminal: bool,
+    /// The width of the terminal that stdout is, if it is one and tells.
+    pub columns: Option<usize>,
     /// Whether stderr is a terminal.
     pub stderr_is_terminal: bool,
     /// The process that the user started: our guard, or ourselves.

@@ -76,7 +76,7 @@ fn show(
         });
     }
     let text = match site.format {
-        Format::Text => key_table::text(&rows, &now, site.paint),
+        Format::Text => key_table::text(&rows, &now, site.look()),
         Format::Json => rows
             .iter()
             .map(|row| key_table::json_line(row, &now))

@@ -22,7 +22,7 @@ pub(super) fn show(site: &Site<'_>, arguments: &Status) -> Result<ExitStatus> {
     let now = Timestamp::now();
     let path = site.seen_from_here(state.path()).display().to_string();
     let text = match site.format {
-        Format::Text => run_status::text(&view, &path, now, site.paint),
+        Format::Text => run_status::text(&view, &path, now, site.look()),
         Format::Json => run_status::json_line(&view, &path, now),
     };
     site.terminal.say(Target::Stdout, text);

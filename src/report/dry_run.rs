@@ -1,13 +1,10 @@
 //! The dry run: a table of every item, what would happen to it, and why.
 
-use std::io::Write as _;
-
 use serde_json::json;
-use tabwriter::TabWriter;
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
+use super::fit::clip;
 use super::json::{FORMAT_VERSION, line};
-use super::paint::Paint;
+use super::table::{Look, table};
 
 /// A title is clipped to this many terminal columns.
 pub const TITLE_COLUMNS_MAX: usize = 48;
@@ -31,49 +28,32 @@ pub struct Row {
     pub remarks: Vec<String>,
 }
 
-/// A heading, and what stands below it.
-type Column = (&'static str, fn(&Row, Paint) -> String);
-
 /// The table, and a line that counts. A column in which nothing stands is left out.
 #[must_use]
-pub fn table(rows: &[Row], how: &str, paint: Paint) -> String {
-    let columns: [Column; 5] = [
-        ("ITEM", |row, _| row.id.clone()),
-        ("TITLE", |row, _| clip(&row.title, TITLE_COLUMNS_MAX)),
-        ("STATE", |row, paint| {
-            if row.pending {
-                paint.good(row.state)
-            } else {
-                paint.dim(row.state)
-            }
-        }),
-        ("REASON", |row, _| {
-            [std::slice::from_ref(&row.reason), &row.remarks]
-                .concat()
-                .join("; ")
-        }),
-        ("OUTPUT", |row, _| row.output.clone().unwrap_or_default()),
-    ];
-    let used = columns
-        .iter()
-        .filter(|(_, cell)| rows.iter().any(|row| !cell(row, Paint(false)).is_empty()));
-    let used: Vec<_> = used.collect();
-    let mut writer = TabWriter::new(Vec::new()).minwidth(2).padding(2).ansi(true);
-    let heading: Vec<String> = used.iter().map(|(name, _)| paint.dim(name)).collect();
-    // Writing to memory does not fail.
-    let _infallible = writeln!(writer, "{}", heading.join("\t"));
-    for row in rows {
-        let cells: Vec<String> = used.iter().map(|(_, cell)| cell(row, paint)).collect();
-        let _infallible = writeln!(writer, "{}", cells.join("\t"));
-    }
-    let bytes = writer.into_inner().unwrap_or_default();
-    let mut text = String::new();
-    for line in String::from_utf8_lossy(&bytes).lines() {
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
+pub fn text(rows: &[Row], how: &str, look: Look) -> String {
+    let cells = rows.iter().map(|row| {
+        let state = if row.pending {
+            look.paint.good(row.state)
+        } else {
+            look.paint.dim(row.state)
+        };
+        let why = [std::slice::from_ref(&row.reason), &row.remarks].concat();
+        vec![
+            row.id.clone(),
+            clip(&row.title, TITLE_COLUMNS_MAX),
+            state,
+            why.join("; "),
+            row.output.clone().unwrap_or_default(),
+        ]
+    });
+    let heads = ["ITEM", "TITLE", "STATE", "REASON", "OUTPUT"];
+    let table = table(&heads, cells, look);
     let pending = rows.iter().filter(|row| row.pending).count();
-    text + &format!("{pending} of {} would be run{how}\n", rows.len())
+    format!(
+        "{}{pending} of {} would be run{how}\n",
+        table.trim_start(),
+        rows.len()
+    )
 }
 
 /// One JSON object a row, and one that counts.
@@ -103,21 +83,17 @@ pub fn json_lines(rows: &[Row]) -> String {
     text
 }
 
-fn clip(text: &str, columns_max: usize) -> String {
-    if text.width() <= columns_max {
-        return text.to_owned();
-    }
-    let mut columns = 0;
-    let kept = text.chars().take_while(|c| {
-        columns += c.width().unwrap_or(0);
-        columns < columns_max
-    });
-    kept.chain(['…']).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use unicode_width::UnicodeWidthStr as _;
+
     use super::*;
+    use crate::report::paint::Paint;
+
+    const PIPE: Look = Look {
+        paint: Paint(false),
+        columns: None,
+    };
 
     fn rows() -> Vec<Row> {
         vec![
@@ -153,15 +129,32 @@ LLD-7    {}…  done     docs/lld/done/LLD-007.md exists
 ",
             "x".repeat(47)
         );
-        assert_eq!(table(&rows(), ", two at a time", Paint(false)), expected);
+        assert_eq!(text(&rows(), ", two at a time", PIPE), expected);
     }
 
     #[test]
     fn a_column_in_which_nothing_stands_is_left_out() {
         let mut rows = rows();
         rows[0].output = None;
-        let text = table(&rows, "", Paint(false));
+        let text = text(&rows, "", PIPE);
         assert!(!text.contains("OUTPUT") && text.contains("TITLE"), "{text}");
+    }
+
+    #[test]
+    fn on_a_terminal_the_table_fits_its_width() {
+        for paint in [Paint(false), Paint(true)] {
+            let columns = Some(80);
+            let text = text(&rows(), "", Look { paint, columns });
+            let plain: Vec<String> = text.lines().map(without_colours).collect();
+            assert!(plain.iter().all(|line| line.width() <= 80), "{text}");
+            assert!(plain[1].contains("approved (line 5)"), "{text}");
+        }
+    }
+
+    fn without_colours(line: &str) -> String {
+        let mut parts = line.split('\x1b');
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |all, part| all + part.split_once('m').unwrap().1)
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::elapsed::elapsed;
 use super::json::{FORMAT_VERSION, line};
 use super::paint::Paint;
-use super::table::table;
+use super::table::{Look, table};
 use crate::credential::key::{Key, Moment, Standing};
 use crate::escape::{clipped, escape_text};
 
@@ -64,7 +64,8 @@ impl KeyRow {
 
 /// For a person.
 #[must_use]
-pub fn text(rows: &[KeyRow], now: &Now, paint: Paint) -> String {
+pub fn text(rows: &[KeyRow], now: &Now, look: Look) -> String {
+    let paint = look.paint;
     let cells = rows.iter().map(|row| {
         let (state, wait) = row.standing(now);
         let state = match state {
@@ -85,7 +86,7 @@ pub fn text(rows: &[KeyRow], now: &Now, paint: Paint) -> String {
         ]
     });
     let heads = ["KEY", "ID", "STATE", "UNTIL", "LEASES", "WHY"];
-    table(&heads, cells, paint).trim_start().to_owned()
+    table(&heads, cells, look).trim_start().to_owned()
 }
 
 /// `14:05 (in 12m)`, with the day where that is not today.
@@ -155,6 +156,12 @@ pub fn json_line(row: &KeyRow, now: &Now) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PIPE: Look = Look {
+        paint: Paint(false),
+        columns: None,
+    };
+
     use crate::credential::key::{Class, Context, Report, Trust};
 
     fn row(label: &str, key: Key) -> KeyRow {
@@ -219,7 +226,7 @@ d    0123456789ab  spent    2026-11-24 02:53 (in 12h)
 e    0123456789ab  retired
 f    0123456789ab  leased                                  2 of 2: 7 orchestrate + 9 x\\x07, a process that cannot be seen
 ";
-        let shown = text(&rows, &now(), Paint(false));
+        let shown = text(&rows, &now(), PIPE);
         let squeezed = |text: &str| {
             let lines = text
                 .lines()

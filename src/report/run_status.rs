@@ -11,7 +11,7 @@ use super::elapsed::elapsed;
 use super::json::{FORMAT_VERSION, line};
 use super::paint::Paint;
 use super::run_view::{ItemView, RunView, Standing};
-use super::table::table;
+use super::table::{Look, table};
 use crate::escape::{clipped, escape_text};
 use crate::schedule::bottleneck::Lost;
 use crate::state::run_record::{CredentialState, Life, LostTime};
@@ -23,10 +23,13 @@ const PROGRESS_CHARACTERS_MAX: usize = 60;
 /// Failed items that are listed; the others are counted, and JSON has them all.
 const FAILED_SHOWN_MAX: usize = 50;
 
+/// On a terminal that is narrower than this, the paths of logs are left out, for half a path is none.
+const LOG_COLUMNS_MIN: usize = 120;
+
 /// What a person is shown; `state` is the path of `.orchestrate/`, as it can be pasted.
 #[must_use]
-pub fn text(view: &RunView, state: &str, now: Timestamp, paint: Paint) -> String {
-    let mut text = heading(view, now, paint);
+pub fn text(view: &RunView, state: &str, now: Timestamp, look: Look) -> String {
+    let mut text = heading(view, now, look.paint);
     let running = view.items.iter().filter(|it| it.state == Standing::Running);
     text.push_str(&table(
         &["RUNNING", "ATTEMPT", "FOR", "CREDENTIAL", "PROGRESS"],
@@ -39,7 +42,7 @@ pub fn text(view: &RunView, state: &str, now: Timestamp, paint: Paint) -> String
                 progress(item),
             ]
         }),
-        paint,
+        look,
     ));
     let waiting = view.items.iter().filter(|it| it.state == Standing::Waiting);
     text.push_str(&table(
@@ -53,9 +56,9 @@ pub fn text(view: &RunView, state: &str, now: Timestamp, paint: Paint) -> String
                 reason(item),
             ]
         }),
-        paint,
+        look,
     ));
-    text.push_str(&failed(view, state, paint));
+    text.push_str(&failed(view, state, look));
     if let Some((median, slowest, item)) = view.durations() {
         let (median, slowest) = (elapsed(median), elapsed(slowest));
         let id = shown(&item.id);
@@ -77,7 +80,7 @@ pub fn text(view: &RunView, state: &str, now: Timestamp, paint: Paint) -> String
                     state.map(|state| standing(state, now)).unwrap_or_default(),
                 ]
             }),
-        paint,
+        look,
     ));
     text
 }
@@ -160,9 +163,10 @@ fn standing(state: &CredentialState, now: Timestamp) -> String {
     }
 }
 
-fn failed(view: &RunView, state: &str, paint: Paint) -> String {
+fn failed(view: &RunView, state: &str, look: Look) -> String {
     let bad = |item: &&ItemView| item.state.is_failure() || item.state == Standing::CutOff;
     let failed = view.items.iter().filter(bad);
+    let is_narrow = look.columns.is_some_and(|it| it < LOG_COLUMNS_MIN);
     let rows = failed.clone().take(FAILED_SHOWN_MAX).map(|item| {
         let why = match (item.state, reason(item)) {
             (Standing::Failed, why) => why,
@@ -170,6 +174,7 @@ fn failed(view: &RunView, state: &str, paint: Paint) -> String {
             (state, why) => format!("{}: {why}", state.word().replace('-', " ")),
         };
         let log = item.last().and_then(|last| last.log.as_deref());
+        let log = log.filter(|_| !is_narrow);
         let log = log.map(|log| shown(&format!("{state}/{log}")));
         vec![
             shown(&item.id),
@@ -179,14 +184,15 @@ fn failed(view: &RunView, state: &str, paint: Paint) -> String {
             log.unwrap_or_default(),
         ]
     });
-    let mut text = table(
-        &["FAILED", "AFTER", "WHY", "CREDENTIAL", "LOG"],
-        rows,
-        paint,
-    );
+    let mut text = table(&["FAILED", "AFTER", "WHY", "CREDENTIAL", "LOG"], rows, look);
+    let has_log = |item: &ItemView| item.last().is_some_and(|last| last.log.is_some());
+    let any_log = failed.clone().any(has_log);
     let more = failed.count().saturating_sub(FAILED_SHOWN_MAX);
     if more > 0 {
         let _infallible = writeln!(text, "… and {more} more; --format json lists all");
+    }
+    if is_narrow && any_log {
+        text.push_str("`orchestrate logs ITEM` prints the log of one\n");
     }
     text
 }
@@ -301,6 +307,12 @@ fn millis(duration: Duration) -> u64 {
 mod tests {
     use super::super::run_view::tests::{at, begun, ended, line, started};
     use super::*;
+
+    const PIPE: Look = Look {
+        paint: Paint(false),
+        columns: None,
+    };
+
     use crate::state::record::Outcome;
     use crate::state::run_event::RunEvent;
 
@@ -356,12 +368,22 @@ mod tests {
 
     #[test]
     fn a_live_run_is_shown_in_parts() {
-        insta::assert_snapshot!(text(&live(), ".orchestrate", at(75), Paint(false)));
+        insta::assert_snapshot!(text(&live(), ".orchestrate", at(75), PIPE));
+    }
+
+    #[test]
+    fn on_a_terminal_of_80_columns_no_line_is_longer() {
+        let (paint, columns) = (Paint(false), Some(80));
+        let text = text(&live(), ".orchestrate", at(75), Look { paint, columns });
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        assert!(text.contains("orchestrate logs ITEM"), "{text}");
     }
 
     #[test]
     fn what_comes_from_outside_is_harmless() {
-        let text = text(&live(), ".orchestrate", at(75), Paint(false));
+        let text = text(&live(), ".orchestrate", at(75), PIPE);
         assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
     }
 
@@ -377,7 +399,7 @@ mod tests {
         ] {
             record.exit_status = status;
             let view = RunView::new(record.clone(), &[], Life::Ended);
-            let text = text(&view, ".orchestrate", at(100), Paint(false));
+            let text = text(&view, ".orchestrate", at(100), PIPE);
             assert!(text.starts_with(&format!("w: {words}\n")), "{text}");
             assert_eq!(text.lines().count(), 3, "{text}");
         }

@@ -4,14 +4,20 @@ use std::io::Write as _;
 
 use tabwriter::TabWriter;
 
+use super::fit::{GAP_COLUMNS, fit};
 use super::paint::Paint;
 
+/// How a table is shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// In which colours.
+    pub paint: Paint,
+    /// The width of the terminal, if it is one: there long cells are cut.
+    pub columns: Option<usize>,
+}
+
 /// The table, after an empty line; nothing when there is no row.
-pub(super) fn table(
-    heads: &[&str],
-    rows: impl Iterator<Item = Vec<String>>,
-    paint: Paint,
-) -> String {
+pub(super) fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>, look: Look) -> String {
     let rows: Vec<Vec<String>> = rows.collect();
     if rows.is_empty() {
         return String::new();
@@ -19,16 +25,26 @@ pub(super) fn table(
     let used: Vec<usize> = (0..heads.len())
         .filter(|&column| rows.iter().any(|row| !row[column].is_empty()))
         .collect();
-    let mut writer = TabWriter::new(Vec::new()).minwidth(2).padding(2).ansi(true);
-    let heads: Vec<String> = used
-        .iter()
-        .map(|&column| paint.dim(heads[column]))
+    let heads: Vec<&str> = used.iter().map(|&column| heads[column]).collect();
+    let mut rows: Vec<Vec<String>> = rows
+        .into_iter()
+        .map(|mut row| {
+            let cells = used.iter();
+            cells
+                .map(|&column| std::mem::take(&mut row[column]))
+                .collect()
+        })
         .collect();
+    fit(&heads, &mut rows, look.columns);
+    let mut writer = TabWriter::new(Vec::new())
+        .minwidth(2)
+        .padding(GAP_COLUMNS)
+        .ansi(true);
+    let heads: Vec<String> = heads.iter().map(|head| look.paint.dim(head)).collect();
     // Writing to memory does not fail.
     let _infallible = writeln!(writer, "{}", heads.join("\t"));
     for row in &rows {
-        let cells: Vec<&str> = used.iter().map(|&column| row[column].as_str()).collect();
-        let _infallible = writeln!(writer, "{}", cells.join("\t"));
+        let _infallible = writeln!(writer, "{}", row.join("\t"));
     }
     let bytes = writer.into_inner().unwrap_or_default();
     let mut text = "\n".to_owned();
