@@ -88,6 +88,8 @@ pub enum OneShot {
     Status(Status),
     /// Print the log of an item
     Logs(Logs),
+    /// Write a run down as one HTML page: a timeline, the keys, how many at once, and a table
+    Report(Report),
     /// Look whether a journal is whole, or make a damaged one whole again
     #[command(subcommand)]
     Journal(Journal),
@@ -109,6 +111,7 @@ impl OneShot {
         match self {
             Self::Status(_) => "status",
             Self::Logs(_) => "logs",
+            Self::Report(_) => "report",
             Self::Journal(_) => "journal",
             Self::Classify(_) => "classify",
             Self::Keys(_) => "keys",
@@ -227,6 +230,23 @@ pub struct Logs {
     /// Which run, or how its name begins [default: the newest that has a log of the item]
     #[arg(long, value_name = "RUN")]
     pub run: Option<String>,
+}
+
+/// Of which run a page is made, and where it goes.
+#[derive(clap::Args, Debug)]
+#[command(override_usage = "orchestrate [OPTIONS] report [--open] [--output FILE] [RUN]")]
+pub struct Report {
+    /// The run, or how its name begins [default: the newest]
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+
+    /// Write it to FILE [default: report.html in the run's folder]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Open it in the browser of the desktop
+    #[arg(long)]
+    pub open: bool,
 }
 
 /// What is judged.

@@ -9,6 +9,7 @@ mod classify;
 mod journal;
 mod keys;
 mod logs;
+mod report;
 mod status;
 mod tell;
 
@@ -56,6 +57,7 @@ pub fn perform(
     match command {
         OneShot::Status(arguments) => status::show(&site()?, &arguments),
         OneShot::Logs(arguments) => logs::print(&site()?, &arguments),
+        OneShot::Report(arguments) => report::write(&site()?, &arguments),
         OneShot::Journal(Journal::Verify { workflow }) => {
             journal::verify(&site()?, workflow.as_deref())
         }

@@ -12,6 +12,7 @@ pub mod journal_state;
 pub mod json;
 pub mod key_table;
 pub mod metrics;
+pub mod page;
 pub mod paint;
 pub mod progress;
 pub mod result;

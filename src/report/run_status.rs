@@ -85,7 +85,7 @@ pub fn text(view: &RunView, state: &str, now: Timestamp, look: Look) -> String {
     text
 }
 
-fn heading(view: &RunView, now: Timestamp, paint: Paint) -> String {
+pub(super) fn heading(view: &RunView, now: Timestamp, paint: Paint) -> String {
     let record = &view.record;
     let time = duration(view.duration(now));
     let fate = match (view.life, record.exit_status) {

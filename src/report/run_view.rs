@@ -123,7 +123,7 @@ impl Standing {
         matches!(self, Self::Failed | Self::TimedOut | Self::NotRecorded)
     }
 
-    const fn of(outcome: Outcome) -> Self {
+    pub(super) const fn of(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Done => Self::Done,
             Outcome::Failed => Self::Failed,
@@ -385,7 +385,7 @@ fn since(from: Timestamp, until: Timestamp) -> Duration {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::report) mod tests {
     use super::*;
     use crate::state::run_event::VERSION;
 

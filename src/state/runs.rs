@@ -1,11 +1,11 @@
 //! The runs that are kept, for who looks at them: which there are, and what each has written down.
 //!
-//! The commands that look at a run read through this file; it never writes. A run that goes on meanwhile is read as it
+//! The commands that look at a run read through this file; it writes nothing but a page about a run beside it. A run that goes on meanwhile is read as it
 //! is at one moment: `run.json` is always whole, and of `events.jsonl` a last line that is still being written is left
 //! out.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::PathBuf;
 
 use super::directory::{EVENTS, LOGS, RUN_RECORD, StateDirectory, parse_log_name};
@@ -16,8 +16,11 @@ use super::run_id::RunId;
 use super::run_record::{Life, RunRecord};
 use crate::disk::held_directory::{Access, HeldDirectory, failed};
 use crate::disk::path_text::shown;
+use crate::disk::whole_file;
 use crate::error::{Error, Result};
 
+/// A page about a run, in its folder.
+const PAGE: &str = "report.html";
 /// More of a `run.json` than this is not read.
 const RECORD_BYTES_MAX: u64 = 256 << 20;
 /// How many bytes of a run's name tell its second: `20261123T001448Z`.
@@ -207,6 +210,32 @@ impl<'a> Runs<'a> {
             Some(mut file) => file.read_on(),
             None => Ok(Vec::new()),
         }
+    }
+
+    /// Where the logs of a run lie.
+    #[must_use]
+    pub fn log_path(&self, id: &RunId) -> PathBuf {
+        self.directory.join(id.as_str()).join(LOGS)
+    }
+
+    /// Where a page about a run lies.
+    #[must_use]
+    pub fn page_path(&self, id: &RunId) -> PathBuf {
+        self.directory.join(id.as_str()).join(PAGE)
+    }
+
+    /// Writes a page about a run beside its record, in place of an older one, and says where it lies.
+    ///
+    /// # Errors
+    ///
+    /// Exit 74 when it cannot be written, or the run's folder is gone.
+    pub fn write_page(&self, id: &RunId, html: &[u8]) -> Result<PathBuf> {
+        let Some(run) = self.directory.find_child(id.as_str())? else {
+            let gone = io::ErrorKind::NotFound.into();
+            return Err(self.directory.failed("open", id.as_str(), &gone));
+        };
+        whole_file::write_in(&run, PAGE, html).map_err(|e| run.failed("write", PAGE, &e))?;
+        Ok(self.page_path(id))
     }
 
     /// What has happened in a run, to be read from its beginning; nothing when that was not written down.

@@ -30,6 +30,7 @@ mod output;
 mod parallel;
 mod power;
 mod private;
+mod report;
 mod retention;
 mod scarcity;
 mod secrecy;

@@ -1,6 +1,7 @@
 //! What every test of this crate stands on: a workspace, the real binary in it, a per-item command that writes down
 //! what it does, FIFOs at which the test meets it, and one oracle that judges what was written down.
 
+pub(crate) mod browser;
 pub(crate) mod cgroup;
 pub(crate) mod disk;
 pub(crate) mod end;
