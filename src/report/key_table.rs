@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::elapsed::elapsed;
 use super::json::{FORMAT_VERSION, line};
-use super::paint::Paint;
 use super::table::{Look, table};
 use crate::credential::key::{Key, Moment, Standing};
 use crate::escape::{clipped, escape_text};
@@ -155,6 +154,7 @@ pub fn json_line(row: &KeyRow, now: &Now) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::paint::Paint;
     use super::*;
 
     const PIPE: Look = Look {
