@@ -153,7 +153,9 @@ impl Bottleneck {
         // Where something runs, more of it would have brought the end of this stretch nearer. Where nothing does, the
         // stretch is as long as it is, and what is done meanwhile is saved later, when all that are wanted run.
         let rate = if running > 0 { running + gain } else { wanted };
-        lost.one_more += share(time, gain, rate);
+        // Where slots are empty for another reason, too, it cannot save more than its lack has cost.
+        let cost = lost.credentials.saturating_sub(self.lost.credentials);
+        lost.one_more += share(time, gain, rate).min(cost);
         lost
     }
 }
@@ -214,6 +216,7 @@ mod tests {
             (load(0, 3, 3, keys), 60, 20, 0, 0),
             // The provider is overloaded, and half of the slots were lacking anyway.
             (load(1, 3, 6, provider), 30, 30, 20, 0),
+            (load(1, 3, 4, None), 15, 15, 0, 0),
             (load(0, 0, 0, keys), 0, 0, 0, 0),
             (load(1, 4, 4, room), 0, 0, 0, 45),
         ] {
