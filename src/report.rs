@@ -3,6 +3,7 @@
 //! Everything here is pure: text goes out as strings, and `output/terminal.rs` writes it.
 
 pub mod backpressure;
+pub mod cause;
 pub mod checklist;
 pub mod classification;
 pub mod dry_run;

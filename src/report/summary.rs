@@ -1,17 +1,27 @@
-//! The end of a run in words: counts, durations, each failure with its cause, and how to run what is left.
+//! The end of a run in words: counts, durations, the failures by their cause, and how to run what is left.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use unicode_width::UnicodeWidthStr as _;
+
 use super::backpressure::lost_line;
+use super::cause::{Group, groups};
 use super::elapsed::elapsed;
+use super::fit::clip;
 use super::paint::Paint;
 use super::result::{ItemResult, ending_words};
 use crate::schedule::bottleneck::Lost;
 use crate::schedule::event::Outcome;
 
-/// Failures that are shown in full; the others are counted, and their logs are all in the run's folder.
-const FAILURES_SHOWN_MAX: usize = 20;
+/// Causes that are shown, with an example each; other failures are counted, and all logs are in the run's folder.
+const CAUSES_SHOWN_MAX: usize = 20;
+
+/// So wide is a terminal that nobody has made wider.
+const COLUMNS: usize = 80;
+
+/// So many items, how they ended, and in which colour that is told.
+type Part = (usize, &'static str, fn(Paint, &str) -> String);
 
 /// What a run has come to.
 #[derive(Debug)]
@@ -75,40 +85,26 @@ impl Summary<'_> {
         Some((done[done.len() / 2].0, slowest, id))
     }
 
+    /// The failures by their cause.
+    #[must_use]
+    pub fn causes(&self) -> Vec<Group<'_>> {
+        groups(self.results)
+    }
+
     /// The whole summary, ending in a newline; `quiet` leaves out what went well.
     #[must_use]
     pub fn text(&self, paint: Paint, quiet: bool) -> String {
         let mut text = String::new();
-        let failed = self.results.iter().filter(|it| it.outcome.is_failure());
-        for failure in failed.clone().take(FAILURES_SHOWN_MAX) {
-            text.push_str(&failure_text(failure, paint));
+        let causes = self.causes();
+        for group in causes.iter().take(CAUSES_SHOWN_MAX) {
+            text.push_str(&group_text(group, paint));
         }
-        let more = failed.count().saturating_sub(FAILURES_SHOWN_MAX);
+        let more = &causes[causes.len().min(CAUSES_SHOWN_MAX)..];
+        let more: usize = more.iter().map(|group| group.failures.len()).sum();
         if more > 0 {
             let _infallible = writeln!(text, "… and {more} more failed items");
         }
-        for lost in self.results.iter().filter(|it| it.unrecorded.is_some()) {
-            let why = lost.unrecorded.as_deref().unwrap_or_default();
-            let ended = lost.ending.as_ref().map(ending_words).unwrap_or_default();
-            let _infallible = writeln!(
-                text,
-                "{} {} ended ({ended}): {why}",
-                paint.bad("not recorded:"),
-                lost.id
-            );
-        }
-        // A failure tells of its own log.
-        let whole = |it: &&ItemResult| it.outcome.is_failure() || it.log_cut.is_none();
-        let cut = self.results.iter().filter(|it| !whole(it));
-        if let Some(first) = cut.clone().next() {
-            let why = first.log_cut.as_deref().unwrap_or_default();
-            let more = match cut.count() - 1 {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
-            let label = paint.warn("log cut:");
-            let _infallible = writeln!(text, "{label} {}{more}: {why}", first.id);
-        }
+        self.push_losses(&mut text, paint);
         if quiet && text.is_empty() && !self.has_rest() {
             return text;
         }
@@ -122,33 +118,94 @@ impl Summary<'_> {
         text
     }
 
-    fn counts(&self, paint: Paint) -> String {
-        let mut parts = vec![paint.good(&format!("{} done", self.count(Outcome::Done)))];
-        let mut part = |count: usize, words: &str, painted: fn(Paint, &str) -> String| {
-            if count > 0 {
-                parts.push(painted(paint, &format!("{count} {words}")));
-            }
-        };
-        part(self.failures(), "failed", Paint::bad);
-        part(self.count(Outcome::Interrupted), "interrupted", Paint::warn);
-        part(self.count(Outcome::Deferred), "deferred", Paint::warn);
-        part(
-            self.results
-                .iter()
-                .filter(|it| it.unrecorded.is_some())
-                .count(),
-            "not recorded",
-            Paint::bad,
-        );
-        part(self.not_started, "not started", Paint::warn);
-        let mut line = format!("{} in {}", parts.join(", "), elapsed(self.duration));
-        if let Some((median, slowest, id)) = self.durations() {
-            let (median, slowest) = (elapsed(median), elapsed(slowest));
-            let detail = format!(" (median {median}, slowest {slowest}: {id})");
-            line.push_str(&paint.dim(&detail));
+    /// What is on no disk, and which logs are not whole.
+    fn push_losses(&self, text: &mut String, paint: Paint) {
+        for lost in self.results.iter().filter(|it| it.unrecorded.is_some()) {
+            let why = lost.unrecorded.as_deref().unwrap_or_default();
+            let ended = lost.ending.as_ref().map(ending_words).unwrap_or_default();
+            let label = paint.bad("not recorded:");
+            let _infallible = writeln!(text, "{label} {} ended ({ended}): {why}", lost.id);
         }
-        line
+        // A failure tells of its own log.
+        let whole = |it: &&ItemResult| it.outcome.is_failure() || it.log_cut.is_none();
+        let cut = self.results.iter().filter(|it| !whole(it));
+        if let Some(first) = cut.clone().next() {
+            let why = first.log_cut.as_deref().unwrap_or_default();
+            let more = match cut.count() - 1 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let label = paint.warn("log cut:");
+            let _infallible = writeln!(text, "{label} {}{more}: {why}", first.id);
+        }
     }
+
+    /// How many items ended how, and how long it took; in two lines when one is too long for a terminal.
+    #[must_use]
+    pub fn counts(&self, paint: Paint) -> String {
+        let unrecorded = self.results.iter().filter(|it| it.unrecorded.is_some());
+        let parts: [Part; 6] = [
+            (self.count(Outcome::Done), "done", Paint::good),
+            (self.failures(), "failed", Paint::bad),
+            (self.count(Outcome::Interrupted), "interrupted", Paint::warn),
+            (self.count(Outcome::Deferred), "deferred", Paint::warn),
+            (unrecorded.count(), "not recorded", Paint::bad),
+            (self.not_started, "not started", Paint::warn),
+        ];
+        let told = parts.iter().filter(|it| it.0 > 0 || it.1 == "done");
+        let line = |paint: Paint| {
+            let words = told.clone();
+            let words =
+                words.map(|(count, word, painted)| painted(paint, &format!("{count} {word}")));
+            let words: Vec<String> = words.collect();
+            format!("{} in {}", words.join(", "), elapsed(self.duration))
+        };
+        let Some((median, slowest, id)) = self.durations() else {
+            return line(paint);
+        };
+        let (median, slowest) = (elapsed(median), elapsed(slowest));
+        let detail = format!("(median {median}, slowest {slowest}: {id})");
+        // Colours take no room.
+        let fits = line(Paint(false)).width() + 1 + detail.width() <= COLUMNS;
+        let apart = if fits { " " } else { "\n" };
+        format!("{}{apart}{}", line(paint), paint.dim(&detail))
+    }
+}
+
+/// One failure by itself, or the cause of several, and one of them as an example.
+fn group_text(group: &Group<'_>, paint: Paint) -> String {
+    let [example, others @ ..] = &group.failures[..] else {
+        return String::new();
+    };
+    if others.is_empty() {
+        return failure_text(example, paint);
+    }
+    let count = group.failures.len();
+    let words = clip(
+        &group.words(),
+        COLUMNS.saturating_sub(format!("{count} failed: ").len()),
+    );
+    let mut text = format!("{}: {words}\n", paint.bad(&format!("{count} failed")));
+    let ids: Vec<&str> = group.failures.iter().map(|it| it.id.as_str()).collect();
+    let _infallible = writeln!(text, "  {}", some_of(&ids, COLUMNS - 2));
+    push_evidence(&mut text, example, paint);
+    text
+}
+
+/// As many of the names as fit into so many columns, one at least, and how many more there are.
+fn some_of(names: &[&str], columns: usize) -> String {
+    let told = |count: usize| {
+        let more = match names.len() - count {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        names[..count].join(", ") + &more
+    };
+    // A name and what parts it from the next take three columns at least.
+    let count_max = names.len().min(columns / 3 + 1);
+    let fitting = (1..=count_max).rev().map(told);
+    let mut fitting = fitting.skip_while(|text| text.width() > columns);
+    fitting.next().unwrap_or_else(|| told(1))
 }
 
 fn failure_text(failure: &ItemResult, paint: Paint) -> String {
@@ -171,6 +228,12 @@ fn failure_text(failure: &ItemResult, paint: Paint) -> String {
         let _infallible = write!(text, " [{credential}]");
     }
     text.push('\n');
+    push_evidence(&mut text, failure, paint);
+    text
+}
+
+/// The last lines of a failure, and where the others are.
+fn push_evidence(text: &mut String, failure: &ItemResult, paint: Paint) {
     for line in &failure.tail {
         let _infallible = writeln!(text, "  {} {line}", paint.dim("|"));
     }
@@ -180,7 +243,6 @@ fn failure_text(failure: &ItemResult, paint: Paint) -> String {
     if let Some(cut) = &failure.log_cut {
         let _infallible = writeln!(text, "  the log is cut: {cut}");
     }
-    text
 }
 
 #[cfg(test)]
@@ -232,10 +294,59 @@ mod tests {
             summary.text(Paint(false), false),
             "issue-57 failed after 12s: exit 1 [work-1]\n  | first\n  | boom\n  \
              log: .orchestrate/runs/R/logs/issue-57.1.log\n\
-             2 done, 1 failed, 1 interrupted, 4 not started in 1m (median 20s, slowest 20s: issue-43)\n\
+             2 done, 1 failed, 1 interrupted, 4 not started in 1m\n\
+             (median 20s, slowest 20s: issue-43)\n\
              credentials cost 20s; one more key would have saved 10s\n\
              to run what is left: orchestrate --parallel 4 requirements\n"
         );
+    }
+
+    #[test]
+    fn failures_with_one_cause_are_told_once_and_fit_a_terminal() {
+        let mut results: Vec<ItemResult> = (1..=12)
+            .map(|number| ItemResult {
+                tail: vec![format!("Error: cannot reach 10.0.0.{number} after {number} seconds of trying, and nobody knows why")],
+                log: Some(format!("logs/issue-{number}.1.log")),
+                ..result(&format!("issue-{number}"), Outcome::Failed, Ending::Exited(1), number)
+            })
+            .collect();
+        results.push(result(
+            "issue-13",
+            Outcome::TimedOut,
+            Ending::Killed(15),
+            60,
+        ));
+        let summary = Summary {
+            results: &results,
+            not_started: 0,
+            duration: Duration::from_mins(1),
+            lost: Lost::default(),
+            rerun: "orchestrate x",
+        };
+        let text = summary.text(Paint(false), false);
+        let expected = "\
+12 failed: exit 1: Error: cannot reach <n> after <n> seconds of trying, and nob…
+  issue-1, issue-2, issue-3, issue-4, issue-5, issue-6, issue-7 and 5 more
+  | Error: cannot reach 10.0.0.1 after 1 seconds of trying, and nobody knows why
+  log: logs/issue-1.1.log
+issue-13 timed out after 1m: SIGTERM
+0 done, 13 failed in 1m
+to run what is left: orchestrate x
+";
+        assert_eq!(text, expected);
+        assert!(text.lines().all(|line| line.width() <= COLUMNS));
+    }
+
+    #[test]
+    fn as_many_names_are_told_as_fit() {
+        for (columns, expected) in [
+            (80, "one, two, three"),
+            (15, "one, two, three"),
+            (14, "one and 2 more"),
+            (3, "one and 2 more"),
+        ] {
+            assert_eq!(some_of(&["one", "two", "three"], columns), expected);
+        }
     }
 
     #[test]
