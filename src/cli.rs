@@ -99,6 +99,8 @@ pub enum OneShot {
     Keys(Keys),
     /// Say whether a run would work here: commands, items, keys, state, clock, and that no key is shown
     Check(Check),
+    /// Print the JSON Schema (2020-12) of what --format json prints
+    Schema(Schema),
     /// Tell the run how the key fares: for the command of an item, beside its exit code
     #[command(subcommand)]
     Tell(Tell),
@@ -116,6 +118,7 @@ impl OneShot {
             Self::Classify(_) => "classify",
             Self::Keys(_) => "keys",
             Self::Check(_) => "check",
+            Self::Schema(_) => "schema",
             Self::Tell(_) => "tell",
         }
     }
@@ -281,6 +284,15 @@ pub struct Check {
     /// Give the made-up keys in this file away, as an item of the check itself
     #[arg(long, value_name = "FILE", hide = true)]
     pub canary: Option<PathBuf>,
+}
+
+/// Of what the schema is printed.
+#[derive(clap::Args, Debug)]
+#[command(override_usage = "orchestrate [OPTIONS] schema [WHAT]")]
+pub struct Schema {
+    /// A line of `stdout` with --format json, or a line of a run's `events` (events.jsonl)
+    #[arg(value_name = "WHAT", default_value = "stdout", value_parser = ["stdout", "events"])]
+    pub what: String,
 }
 
 /// What an item tells of itself.

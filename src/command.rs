@@ -10,6 +10,7 @@ mod journal;
 mod keys;
 mod logs;
 mod report;
+mod schema;
 mod status;
 mod tell;
 
@@ -68,6 +69,7 @@ pub fn perform(
             Some(file) => check::sing(terminal, surroundings, file),
             None => check::look(&site()?, &arguments),
         },
+        OneShot::Schema(arguments) => Ok(schema::print(terminal, &arguments)),
         // Items call it, often and from anywhere: neither a configuration nor a workspace has to be there.
         OneShot::Tell(event) => tell::tell(&event, surroundings, dry_run),
     }

@@ -12,8 +12,10 @@ use clap::Parser as _;
 use nix::sys::signal::{SigSet, Signal};
 use orchestrate::child::guard::{self, GUARD_VARIABLE, GuardedEnd, watch_the_guard};
 use orchestrate::cli::Cli;
+use orchestrate::error::Error;
 use orchestrate::output::panic::die_of_panics;
 use orchestrate::output::terminal::Outputs;
+use orchestrate::report::json::error_line;
 use orchestrate::run::{Exit, run, wants_a_guard};
 use orchestrate::schedule::stage::Press;
 use orchestrate::surroundings::Surroundings;
@@ -23,7 +25,10 @@ use signal_hook::low_level::emulate_default_handler;
 fn main() -> ExitCode {
     hide_from_our_own_user();
     die_of_panics(Arc::default());
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        tell_machine(&error);
+        error.exit()
+    });
     let ended = surroundings().and_then(|mut surroundings| {
         receive_signals(&surroundings.ignored_signals)?;
         let variable = surroundings.environment.remove(OsStr::new(GUARD_VARIABLE));
@@ -58,6 +63,29 @@ fn main() -> ExitCode {
 fn hide_from_our_own_user() {
     // It fails on no Linux; where a sandbox forbids it, everything else is as well as it was.
     let _refused = nix::sys::prctl::set_dumpable(false);
+}
+
+/// What is wrong with the command line, as an object for who has asked for objects. The words for people follow.
+fn tell_machine(error: &clap::Error) {
+    use std::io::Write as _;
+    let typed = std::env::args_os().skip(1).take_while(|word| word != "--");
+    let typed: Vec<OsString> = typed.collect();
+    let pair = |words: &[OsString]| words[0] == "--format" && words[1] == "json";
+    let is_asked = typed.iter().any(|word| word == "--format=json") || typed.windows(2).any(pair);
+    if error.use_stderr() && is_asked {
+        let words = error.render().to_string();
+        let (message, rest) = words.split_once("\n\n").unwrap_or((&words, ""));
+        let message = message.trim_start_matches("error: ").replace('\n', " ");
+        let error = Error::usage(message);
+        let hint = rest.split("Usage:").next().unwrap_or_default().trim();
+        let error = if hint.is_empty() {
+            error
+        } else {
+            error.with_hint(hint)
+        };
+        // Nobody is told when stdout cannot be written to.
+        let _unheard = write!(std::io::stdout(), "{}", error_line(&error));
+    }
 }
 
 fn leave(exit: Exit) -> ExitCode {

@@ -13,6 +13,7 @@ pub mod mask;
 pub mod panic;
 pub mod tail;
 pub mod terminal;
+pub mod workflow_command;
 
 /// One of the two standard streams: where a child wrote, and where we show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -19,6 +19,8 @@ pub mod progress;
 pub mod result;
 pub mod run_status;
 pub mod run_view;
+pub mod schema;
 pub mod stages;
+pub mod step_summary;
 pub mod summary;
 pub mod table;

@@ -5,6 +5,7 @@
 
 mod chronicle;
 mod collect;
+mod github_actions;
 mod item_output;
 mod judge;
 mod keep;
@@ -65,6 +66,7 @@ use crate::state::journal_scan;
 use crate::state::lock::{self, LockError, WorkflowLock};
 use crate::state::retention;
 use crate::surroundings::Surroundings;
+use github_actions::Step;
 use item_output::OutputReport;
 use metrics::Metrics;
 use present::Voice;
@@ -172,11 +174,17 @@ pub fn run(
     let inherited = Arc::new(masker(&[], surroundings, UnknownKeys::Masked));
     handle.mask_with(Arc::clone(&inherited));
     die_of_panics(inherited);
+    let handle = if github_actions::reads_us(surroundings) {
+        handle.disarming()
+    } else {
+        handle
+    };
+    let asked = asked_format(&cli, surroundings);
     cli.command = match cli.command.take() {
         Some(Command::OneShot(command)) => {
             let done = command::perform(command, cli, surroundings, &handle);
             let status = done.unwrap_or_else(|error| {
-                present::error(&handle, &error);
+                present::error(&handle, &error, asked);
                 error.status()
             });
             // A signal ends us here as everywhere.
@@ -193,6 +201,9 @@ pub fn run(
         // A signal that comes while the configuration is read, from a pipe perhaps, ends us at once: nothing has begun.
         let resolved = resolve(cli, surroundings);
         let guarded = resolved.as_ref().is_ok_and(is_guarded);
+        let format = resolved
+            .as_ref()
+            .map_or(asked, |invocation| invocation.format);
         let at_the_store = AtTheStore::default();
         let stops = guarded.then(|| Arc::clone(&at_the_store));
         let mut signals = Signals::listen(&surroundings.ignored_signals, stops)?;
@@ -208,6 +219,7 @@ pub fn run(
                             voice,
                             guard,
                             metrics: metrics.map(Rc::new),
+                            step: Step::find(surroundings).map(Rc::new),
                             at_the_store,
                         };
                         visit.run_and_tell(&mut signals).await
@@ -218,11 +230,17 @@ pub fn run(
             Err(error) => Err(error),
         };
         let exit = result.unwrap_or_else(|error| {
-            present::error(&handle, &error);
+            present::error(&handle, &error, format);
             Exit::Status(error.status())
         });
         flush(terminal, &handle, &mut signals, exit).await
     })
+}
+
+/// The format that was typed, or that the environment gives, for what is wrong with all else.
+fn asked_format(cli: &Cli, surroundings: &Surroundings) -> Format {
+    let variable = || surroundings.variable("ORCHESTRATE_FORMAT")?.parse().ok();
+    cli.options.format.or_else(variable).unwrap_or(Format::Text)
 }
 
 /// Waits until everything is written; a further press gives up on a reader that is stuck.
@@ -266,6 +284,7 @@ struct Visit<'a> {
     voice: Voice,
     guard: Option<OwnedFd>,
     metrics: Option<Rc<Metrics>>,
+    step: Option<Rc<Step>>,
     /// Ctrl-Z waits for whoever holds it.
     at_the_store: AtTheStore,
 }
@@ -274,9 +293,16 @@ impl Visit<'_> {
     /// Whatever happens, what has to be said at the end is said.
     async fn run_and_tell(self, signals: &mut Signals) -> Result<Exit> {
         let (voice, metrics) = (self.voice.clone(), self.metrics.clone());
+        let step = self.step.clone();
         let result = self.run(signals).await;
         if let Some(metrics) = metrics {
             metrics.write(&result, signals, &voice).await;
+        }
+        if let Some(step) = step {
+            step.write(signals, &voice).await;
+            if let Err(error) = &result {
+                voice.annotate(github_actions::annotation(error));
+            }
         }
         if !matches!(result, Ok(Exit::Status(ExitStatus::Success))) {
             voice.tell_held();
@@ -334,7 +360,11 @@ impl Visit<'_> {
         );
         let rows = outlook::rows(&self.invocation, &state, &plan);
         let text = match self.invocation.format {
-            Format::Json => dry_run::json_lines(&rows),
+            Format::Json => {
+                self.terminal
+                    .say_verbatim(Target::Stdout, dry_run::json_lines(&rows));
+                return Ok(Exit::Status(ExitStatus::Success));
+            }
             Format::Text if rows.is_empty() => "Nothing to process\n".to_owned(),
             Format::Text => {
                 let how = present::how(&self.invocation);

@@ -29,6 +29,7 @@ use nix::sys::eventfd::EventFd;
 
 use super::Target;
 use super::mask::{Masked, Masker};
+use super::workflow_command::disarm;
 use queue::Shared;
 use writer::Writer;
 
@@ -67,6 +68,8 @@ pub struct Terminal {
 #[derive(Debug, Clone)]
 pub struct TerminalHandle {
     shared: Arc<Shared>,
+    /// Whoever reads us may take lines for commands.
+    read_for_commands: bool,
 }
 
 /// There is no room for this block: here it is again.
@@ -104,6 +107,7 @@ impl Terminal {
             .spawn(move || writer.run())?;
         let handle = TerminalHandle {
             shared: Arc::clone(&shared),
+            read_for_commands: false,
         };
         Ok((Self { shared, thread }, handle))
     }
@@ -121,6 +125,16 @@ impl Terminal {
 }
 
 impl TerminalHandle {
+    /// A handle through which no line goes that the runner of GitHub Actions, which reads what we write, would take for
+    /// a command; but for [`Self::send`] and [`Self::say_verbatim`].
+    #[must_use]
+    pub fn disarming(self) -> Self {
+        Self {
+            read_for_commands: true,
+            ..self
+        }
+    }
+
     /// Has `block` (whole lines) written after everything sent to `target` before. Never waits.
     ///
     /// A block for a target that is closed or skipped is dropped.
@@ -129,6 +143,11 @@ impl TerminalHandle {
     ///
     /// [`Full`] when [`QUEUED_BYTES_MAX`] would be exceeded; [`Self::wake_when_room`] says when to try again.
     pub fn try_send(&self, target: Target, block: Masked<Vec<u8>>) -> Result<(), Full> {
+        let block = if self.read_for_commands {
+            block.disarmed()
+        } else {
+            block
+        };
         self.shared.try_send(target, block)
     }
 
@@ -139,7 +158,7 @@ impl TerminalHandle {
     /// Why `target` can no longer be written to; or that there is no eventfd to wait with.
     pub fn send(&self, target: Target, block: Masked<Vec<u8>>) -> Result<(), Errno> {
         let mut rest = block;
-        while let Err(Full(block)) = self.try_send(target, rest) {
+        while let Err(Full(block)) = self.shared.try_send(target, rest) {
             let waker = Arc::new(EventFd::new()?);
             self.wake_when_room(target, Arc::clone(&waker));
             waker.read()?;
@@ -163,6 +182,17 @@ impl TerminalHandle {
     ///
     /// The text may hold colours, so whatever in it came from outside must have been escaped.
     pub fn say(&self, target: Target, text: impl AsRef<str>) {
+        let text = text.as_ref();
+        if self.read_for_commands {
+            let text = disarm(text.as_bytes());
+            self.shared.say(target, &String::from_utf8_lossy(&text));
+        } else {
+            self.shared.say(target, text);
+        }
+    }
+
+    /// As [`Self::say`], for what is no command by its form, and for what is to be one.
+    pub fn say_verbatim(&self, target: Target, text: impl AsRef<str>) {
         self.shared.say(target, text.as_ref());
     }
 

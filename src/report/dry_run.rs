@@ -64,6 +64,7 @@ pub fn json_lines(rows: &[Row]) -> String {
         .map(|row| {
             line(&json!({
                 "type": "item",
+                "version": FORMAT_VERSION,
                 "id": row.id,
                 "title": row.title,
                 "state": row.state,

@@ -1,4 +1,4 @@
-//! Tells `events.jsonl` what happens, in order.
+//! Tells `events.jsonl` what happens, in order, and whoever reads `--format json`.
 //!
 //! An attempt's end stands there only when its record is on disk: who reads that an item is done may rely on it.
 
@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Message;
+use super::present::Voice;
 use crate::output::mask::Masker;
 use crate::schedule::event::ItemIndex;
 use crate::state::directory::RunDirectory;
@@ -22,6 +23,9 @@ pub(super) struct Chronicle {
     masker: Arc<Masker>,
     /// Ends of attempts that wait for their records.
     ended: BTreeMap<ItemIndex, RunEvent>,
+    voice: Voice,
+    /// `.orchestrate/`, as it is shown.
+    state: String,
 }
 
 impl Chronicle {
@@ -30,6 +34,7 @@ impl Chronicle {
         run: &RunDirectory,
         masker: Arc<Masker>,
         messages: &UnboundedSender<Message>,
+        (voice, state): (Voice, String),
     ) -> Self {
         let sender = messages.clone();
         let failed = move |reason| {
@@ -47,17 +52,21 @@ impl Chronicle {
             log: log.ok(),
             masker,
             ended: BTreeMap::new(),
+            voice,
+            state,
         }
     }
 
     /// Something has happened just now.
     pub(super) fn tell(&mut self, event: RunEvent) {
+        let line = self.masker.mask(EventLine {
+            version: VERSION,
+            at: Timestamp::now(),
+            event,
+        });
+        self.voice.event(line.get(), &self.state);
         if let Some(log) = &mut self.log {
-            log.append(self.masker.mask(EventLine {
-                version: VERSION,
-                at: Timestamp::now(),
-                event,
-            }));
+            log.append(line);
         }
     }
 

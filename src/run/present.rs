@@ -24,6 +24,7 @@ use crate::schedule::bottleneck::Lost;
 use crate::schedule::event::Outcome;
 use crate::schedule::stage::Cause;
 use crate::state::history::History;
+use crate::state::run_event::EventLine;
 
 use super::launch::Order;
 
@@ -44,8 +45,11 @@ pub(super) struct Voice {
     held: Rc<RefCell<Vec<String>>>,
 }
 
-/// Says what stopped us before anything began, and what to do about it.
-pub(super) fn error(terminal: &TerminalHandle, error: &Error) {
+/// Says what stopped us before anything began, and what to do about it; to a machine as well, if one asked.
+pub(super) fn error(terminal: &TerminalHandle, error: &Error, format: Format) {
+    if format == Format::Json {
+        terminal.say_verbatim(Target::Stdout, json::error_line(error));
+    }
     let message = escape_text(&error.to_string()).into_owned();
     terminal.say(Target::Stderr, format!("orchestrate: {message}"));
     if let Some(hint) = error.hint() {
@@ -76,6 +80,17 @@ impl Voice {
         }
     }
 
+    /// Something has happened, which a machine wants to know.
+    pub(super) fn event(&self, event: &EventLine, state: &str) {
+        if self.format == Format::Json {
+            self.say_json(json::event_line(event, state));
+        }
+    }
+
+    fn say_json(&self, line: String) {
+        self.terminal.say_verbatim(Target::Stdout, line);
+    }
+
     /// The command line that runs what is left, for a person to paste. What is done is skipped by itself, so `--rerun`
     /// is needed only for items that it asked for and that were not started.
     pub(super) fn rerun(&self, not_started: bool) -> String {
@@ -93,13 +108,25 @@ impl Voice {
         self.say_or_hold(line);
     }
 
+    /// What a person is told in other words than a warning's, and a machine as one.
+    fn remark(&self, text: String) {
+        if self.format == Format::Json {
+            self.say_json(json::warning_line(&text));
+        }
+        self.say_or_hold(text);
+    }
+
     /// A warning that is a failure of its own: it is said in any case.
     pub(super) fn alarm(&self, text: &str) {
         self.say(&self.warning_line(text));
     }
 
     fn warning_line(&self, text: &str) -> String {
-        format!("{} {}", self.paint.warn("warning:"), escape_text(text))
+        let text = escape_text(text);
+        if self.format == Format::Json {
+            self.say_json(json::warning_line(&text));
+        }
+        format!("{} {text}", self.paint.warn("warning:"))
     }
 
     fn say_or_hold(&self, line: String) {
@@ -136,8 +163,7 @@ impl Voice {
             lost: Lost::default(),
             rerun: "",
         };
-        self.terminal
-            .say(Target::Stdout, json::summary_line(&empty, None, Some(0)));
+        self.say_json(json::summary_line(&empty, None, Some(0)));
     }
 
     /// Another run holds the workflow, and this one does nothing.
@@ -185,7 +211,7 @@ impl Voice {
     /// An item has its outcome, as the `number`th of `all`.
     pub(super) fn ended(&self, result: &ItemResult, number: usize, all: usize) {
         if self.format == Format::Json {
-            self.terminal.say(Target::Stdout, json::item_line(result));
+            self.say_json(json::item_line(result));
         }
         // In sequential mode the terminal is the items' own.
         let silent = self.mode == Mode::Sequential && result.ending.is_some();
@@ -223,7 +249,7 @@ impl Voice {
 
     /// An item takes much longer than the others did.
     pub(super) fn straggles(&self, id: &str, time: Duration, usual: Duration, log: &str) {
-        self.say_or_hold(format!(
+        self.remark(format!(
             "{id} has been running for {}, the others took about {}: {log}",
             elapsed(time),
             elapsed(usual)
@@ -277,7 +303,7 @@ impl Voice {
         } else {
             "items wait"
         };
-        self.say_or_hold(format!(
+        self.remark(format!(
             "all keys rest: {waiting} {items}, the first key comes back in {}",
             elapsed(back_in)
         ));
@@ -333,15 +359,24 @@ impl Voice {
     }
 
     pub(super) fn journal_lost(&self) {
-        self.say(
-            "the journal cannot be written: nothing new starts, and what ends now is not recorded",
-        );
+        let words =
+            "the journal cannot be written: nothing new starts, and what ends now is not recorded";
+        if self.format == Format::Json {
+            self.say_json(json::warning_line(words));
+        }
+        self.say(words);
+    }
+
+    /// Commands for the runner of GitHub Actions, which reads stderr as it reads stdout.
+    pub(super) fn annotate(&self, commands: String) {
+        if !commands.is_empty() {
+            self.terminal.say_verbatim(Target::Stderr, commands);
+        }
     }
 
     pub(super) fn summary(&self, summary: &Summary<'_>, run_id: &str, exit_status: Option<u8>) {
         if self.format == Format::Json {
-            let line = json::summary_line(summary, Some(run_id), exit_status);
-            self.terminal.say(Target::Stdout, line);
+            self.say_json(json::summary_line(summary, Some(run_id), exit_status));
         }
         if exit_status != Some(0) {
             self.tell_held();

@@ -1,6 +1,7 @@
 //! The run itself: the scheduler, and everything that its actions act upon.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -177,7 +178,9 @@ impl<'a> Session<'a> {
         let record = keep::beginning(&visit, &plan, &run, &secrets, &masker, started);
         run.write_record(&masker.mask(record.clone()))?;
         run.publish_latest()?;
-        let mut chronicle = Chronicle::begin(&run, Arc::clone(&masker), &messages);
+        let shown_state = seen_from(&visit.surroundings.directory, state.path());
+        let stream = (visit.voice.clone(), shown_state);
+        let mut chronicle = Chronicle::begin(&run, Arc::clone(&masker), &messages, stream);
         chronicle.tell(RunEvent::RunStarted {
             run: record.run.clone(),
             workflow: record.workflow.clone(),
@@ -671,7 +674,7 @@ impl<'a> Session<'a> {
             id: item.id.to_string(),
             title: shown_title(item, &self.masker),
             outcome: Outcome::Failed,
-            ending: Some(ending.clone()),
+            ending: Some(masked(ending, &self.masker)),
             duration: live.began.elapsed(),
             credential: live.credential.clone(),
             log: logged.then(|| self.shown_log(&item.id, live.attempt)),
@@ -685,8 +688,7 @@ impl<'a> Session<'a> {
     /// The path of a log as it can be pasted: relative where the person stands in the workspace's root.
     fn shown_log(&self, id: &ItemId, attempt: u32) -> String {
         let path = self.run.log_path(id, attempt);
-        let here = &self.visit.surroundings.directory;
-        escape_text(&path.strip_prefix(here).unwrap_or(&path).to_string_lossy()).into_owned()
+        seen_from(&self.visit.surroundings.directory, &path)
     }
 
     fn record(&mut self, index: ItemIndex, outcome: Outcome) {
@@ -919,6 +921,11 @@ impl<'a> Session<'a> {
             lost,
             rerun: &rerun,
         };
+        if let Some(step) = &self.visit.step {
+            let workflow = &self.visit.invocation.workflow.name;
+            let annotations = step.ended(&summary, workflow);
+            self.visit.voice.annotate(annotations);
+        }
         self.visit
             .voice
             .summary(&summary, self.run.id().as_str(), self.record.exit_status);
@@ -1059,7 +1066,8 @@ fn refused(plan: &Plan, masker: &Masker) -> Vec<ItemResult> {
         .iter()
         .filter(|planned| planned.state == PlannedState::Refused)
         .map(|planned| {
-            let why = Ending::Unstartable(escape_text(&planned.reason).into_owned());
+            let reason = masker.mask_text(&planned.reason);
+            let why = Ending::Unstartable(escape_text(reason.as_ref()).into_owned());
             unstarted(&planned.item, masker, Outcome::Failed, Some(why))
         })
         .collect()
@@ -1078,6 +1086,22 @@ fn unstarted(item: &Item, masker: &Masker, outcome: Outcome, ending: Option<Endi
         log_cut: None,
         tail: Vec::new(),
         unrecorded: None,
+    }
+}
+
+/// A path as it can be pasted by who stands in `here`.
+fn seen_from(here: &Path, path: &Path) -> String {
+    escape_text(&path.strip_prefix(here).unwrap_or(path).to_string_lossy()).into_owned()
+}
+
+/// How a process ended, without keys in what the system says of it.
+fn masked(ending: &Ending, masker: &Masker) -> Ending {
+    let mask = |why: &str| masker.mask_text(why).into_owned();
+    match ending {
+        Ending::Exited(_) | Ending::Killed(_) => ending.clone(),
+        Ending::Unstartable(why) => Ending::Unstartable(mask(why)),
+        Ending::Crowded(why) => Ending::Crowded(mask(why)),
+        Ending::Unverified(ending) => Ending::Unverified(Box::new(self::masked(ending, masker))),
     }
 }
 

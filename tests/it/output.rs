@@ -199,9 +199,12 @@ exit 1"#;
         .lines()
         .map(|line| serde_json::from_str(line).expect("an object"))
         .collect();
-    let types: Vec<&Value> = objects.iter().map(|object| &object["type"]).collect();
-    assert_eq!(types, ["item", "summary"]);
-    let tail = &objects[1]["failures"][0]["tail"];
+    let types = objects.iter().filter_map(|object| object["type"].as_str());
+    let ends: Vec<&str> = types
+        .filter(|kind| ["item", "summary"].contains(kind))
+        .collect();
+    assert_eq!(ends, ["item", "summary"]);
+    let tail = &objects.last().unwrap()["failures"][0]["tail"];
     let told: Vec<&str> = tail
         .as_array()
         .unwrap()
@@ -261,6 +264,7 @@ fn a_json_run_has_objects_on_stdout_and_words_on_stderr() {
     );
     assert_eq!(summary["exit_status"], 1);
     assert_eq!(summary["failures"][0]["tail"][0], "from b");
+    lines.retain(|line| line["type"] == "item");
     lines.sort_by_key(|line| line["id"].as_str().map(str::to_owned));
     let told: Vec<(&Value, &Value)> = lines.iter().map(|it| (&it["id"], &it["outcome"])).collect();
     assert_eq!(

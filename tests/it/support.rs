@@ -20,6 +20,7 @@ pub(crate) mod pool;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod running;
+pub(crate) mod schema;
 pub(crate) mod skip;
 pub(crate) mod strace;
 pub(crate) mod streams;

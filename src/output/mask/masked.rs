@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::output::workflow_command::disarm;
+
 /// What holds text from outside, like a record that is to be written.
 pub trait HoldsText {
     /// Lets `mask` change every text in it that may hold a key. Ids and labels are none: other records refer to them.
@@ -66,6 +68,14 @@ impl Masked<Vec<u8>> {
     /// Makes room; the memory is kept.
     pub fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// The same without lines that a runner would take for commands.
+    pub(in crate::output) fn disarmed(self) -> Self {
+        match disarm(&self.0) {
+            Cow::Borrowed(_) => self,
+            Cow::Owned(disarmed) => Self(disarmed),
+        }
     }
 
     /// Where a part of this room appends what it has masked, or made of masked parts.

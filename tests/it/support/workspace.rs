@@ -20,6 +20,7 @@ use super::item_script::item_script;
 use super::launch::{Launch, Promise};
 use super::ledger::{self, Recorded};
 use super::running::Finished;
+use super::schema;
 use super::witness;
 
 /// The binary under test.
@@ -320,6 +321,7 @@ impl Workspace {
                 self.note(&format!("recorded {} {}", record.item, record.outcome));
             }
         }
+        schema::check_stdout(&finished.stdout);
         self.compare_status(number, finished);
     }
 
@@ -329,6 +331,12 @@ impl Workspace {
         let before = runs_before.remove(&number).unwrap_or_default();
         let runs = ledger::runs(&self.root);
         let new: Vec<&String> = runs.difference(&before).collect();
+        for run in &new {
+            let events = self
+                .root
+                .join(format!(".orchestrate/runs/{run}/events.jsonl"));
+            schema::check_events(&fs::read_to_string(events).unwrap_or_default());
+        }
         if let ([run], End::Exited(code)) = (&new[..], finished.end) {
             let told = &ledger::run_record(&self.root, run)["exit_status"];
             // A shell around it may have ended otherwise than it.
