@@ -11,6 +11,7 @@ pub mod elapsed;
 mod fit;
 pub mod journal_state;
 pub mod json;
+pub mod junit;
 pub mod key_table;
 pub mod metrics;
 pub mod page;

@@ -8,6 +8,7 @@ mod collect;
 mod github_actions;
 mod item_output;
 mod judge;
+mod junit;
 mod keep;
 mod keys;
 mod launch;
@@ -15,6 +16,7 @@ mod limits;
 mod metrics;
 mod outlook;
 mod present;
+mod report_file;
 mod session;
 mod signals;
 mod status_file;
@@ -68,6 +70,7 @@ use crate::state::retention;
 use crate::surroundings::Surroundings;
 use github_actions::Step;
 use item_output::OutputReport;
+use junit::Junit;
 use metrics::Metrics;
 use present::Voice;
 use session::{Session, Stores};
@@ -210,8 +213,8 @@ pub fn run(
         let result = match resolved {
             Ok(invocation) => {
                 let voice = Voice::new(handle.clone(), &invocation, line);
-                match Metrics::wanted(&invocation) {
-                    Ok(metrics) => {
+                match reports(&invocation) {
+                    Ok((metrics, junit)) => {
                         let visit = Visit {
                             invocation,
                             surroundings,
@@ -219,6 +222,7 @@ pub fn run(
                             voice,
                             guard,
                             metrics: metrics.map(Rc::new),
+                            junit: junit.map(Rc::new),
                             step: Step::find(surroundings).map(Rc::new),
                             at_the_store,
                         };
@@ -235,6 +239,11 @@ pub fn run(
         });
         flush(terminal, &handle, &mut signals, exit).await
     })
+}
+
+/// The files that are to tell how the run goes.
+fn reports(invocation: &Invocation) -> Result<(Option<Metrics>, Option<Junit>)> {
+    Ok((Metrics::wanted(invocation)?, Junit::wanted(invocation)?))
 }
 
 /// The format that was typed, or that the environment gives, for what is wrong with all else.
@@ -284,6 +293,7 @@ struct Visit<'a> {
     voice: Voice,
     guard: Option<OwnedFd>,
     metrics: Option<Rc<Metrics>>,
+    junit: Option<Rc<Junit>>,
     step: Option<Rc<Step>>,
     /// Ctrl-Z waits for whoever holds it.
     at_the_store: AtTheStore,
@@ -293,10 +303,13 @@ impl Visit<'_> {
     /// Whatever happens, what has to be said at the end is said.
     async fn run_and_tell(self, signals: &mut Signals) -> Result<Exit> {
         let (voice, metrics) = (self.voice.clone(), self.metrics.clone());
-        let step = self.step.clone();
+        let (junit, step) = (self.junit.clone(), self.step.clone());
         let result = self.run(signals).await;
         if let Some(metrics) = metrics {
             metrics.write(&result, signals, &voice).await;
+        }
+        if let Some(junit) = junit {
+            junit.write(&result, signals, &voice).await;
         }
         if let Some(step) = step {
             step.write(signals, &voice).await;
@@ -492,6 +505,9 @@ impl Visit<'_> {
     fn turn_away(&self) {
         if let Some(metrics) = &self.metrics {
             metrics.turn_away();
+        }
+        if let Some(junit) = &self.junit {
+            junit.turn_away();
         }
     }
 

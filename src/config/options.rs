@@ -198,6 +198,9 @@ options! {
     /// Write how the run went to FILE when it ends, for Prometheus (the textfile collector of `node_exporter`)
     #[arg(value_name = "FILE")]
     metrics: PathBuf,
+    /// Write each item as a test case to FILE when the run ends, in the `JUnit` XML that CI systems read
+    #[arg(value_name = "FILE")]
+    junit: PathBuf,
     /// Keep the folders of the newest N runs, and remove older ones when a run begins [default: 20]
     #[arg(value_name = "N")]
     keep_runs: NonZeroUsize,

@@ -120,6 +120,8 @@ pub struct Invocation {
     pub evidence: Vec<Pattern>,
     /// Where it is told how the run went.
     pub metrics: Option<PathBuf>,
+    /// Where each item is told as a test case.
+    pub junit: Option<PathBuf>,
     /// What to do when another run holds the workflow.
     pub if_locked: IfLocked,
     /// How many runs are kept, this one included.
@@ -175,6 +177,8 @@ pub fn resolve(cli: Cli, surroundings: &Surroundings) -> Result<Invocation> {
     // A path means what its author sees: from where something was typed, or from beside the file.
     typed.metrics = typed.metrics.map(|path| typed_from.join(path));
     written.metrics = written.metrics.map(|path| place.root.join(path));
+    typed.junit = typed.junit.map(|path| typed_from.join(path));
+    written.junit = written.junit.map(|path| place.root.join(path));
     let options = typed.or(written);
     settle(
         &options,
@@ -297,6 +301,7 @@ fn settle(options: &Options, parts: Parts, surroundings: &Surroundings) -> Resul
             .duration(),
         evidence: file.evidence,
         metrics: options.metrics.clone(),
+        junit: options.junit.clone(),
         if_locked: options.if_locked.unwrap_or(IfLocked::Fail),
         keep_runs: options.keep_runs.map_or(KEEP_RUNS_DEFAULT, Into::into),
         stdout_colour: colour(surroundings.stdout_is_terminal),

@@ -134,6 +134,24 @@ pub fn write_for_all(path: &Path, content: &[u8]) -> io::Result<()> {
     write_with_mode(&directory, name, content, Some(READABLE_MODE))
 }
 
+/// As [`write()`], for a file with the mode that any program would give it: what the umask allows.
+///
+/// # Errors
+///
+/// As [`write()`].
+pub fn write_as_usual(path: &Path, content: &[u8]) -> io::Result<()> {
+    let (directory, name) = directory_and_name(path)?;
+    write_with_mode(&directory, name, content, Some(0o666 & !umask()))
+}
+
+/// What new files may not be: it can be asked for only by changing it, for all threads, so proc(5) is read.
+fn umask() -> u32 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    let mask = mask.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok());
+    mask.unwrap_or(0o077)
+}
+
 fn directory_and_name(path: &Path) -> io::Result<(HeldDirectory, &Path)> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
     let parent = match path.parent() {
@@ -197,6 +215,11 @@ mod tests {
         write_for_all(&path, b"third").unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o644);
+        let usual = place.path().join("usual");
+        fs::write(&usual, "").unwrap();
+        write_as_usual(&path, b"fourth").unwrap();
+        let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&path), mode(&usual));
     }
 
     #[test]

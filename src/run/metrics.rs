@@ -1,17 +1,16 @@
 //! Writes `--metrics` when a run has ended, well or badly.
 
 use std::cell::{Cell, RefCell};
-use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::Exit;
 use super::present::Voice;
+use super::report_file::ReportFile;
 use super::signals::Signals;
-use super::{Exit, collect};
 use crate::config::resolve::Invocation;
 use crate::disk::whole_file;
-use crate::error::{Error, Result};
-use crate::escape::quoted;
+use crate::error::Result;
 use crate::report::metrics::RunMetrics;
 use crate::report::run_view::RunView;
 use crate::schedule::stage::Press;
@@ -19,7 +18,7 @@ use crate::state::run_record::{Life, RunRecord};
 
 /// The file, and what is to stand in it.
 pub(super) struct Metrics {
-    path: PathBuf,
+    file: ReportFile,
     workflow: String,
     began: Timestamp,
     /// What the run has written at its end, if it got so far.
@@ -37,9 +36,8 @@ impl Metrics {
         let Some(path) = invocation.metrics.clone().filter(|_| !invocation.dry_run) else {
             return Ok(None);
         };
-        check(&path)?;
         Ok(Some(Self {
-            path,
+            file: ReportFile::new("--metrics", path, "orchestrate.prom")?,
             workflow: invocation.workflow.name.clone(),
             began: Timestamp::now(),
             record: RefCell::new(None),
@@ -72,40 +70,9 @@ impl Metrics {
             exit_status: exit_status(result),
             view: view.as_ref(),
         };
-        let (text, path) = (metrics.text(), self.path.clone());
-        let write = move || whole_file::write_for_all(&path, text.as_bytes());
-        let written = match collect::aside("metrics", write) {
-            Ok(written) => written,
-            Err(error) => return voice.warning(&error.to_string()),
-        };
-        tokio::select! {
-            biased;
-            written = written => if let Ok(Err(error)) = written {
-                let path = quoted(&self.path.to_string_lossy());
-                voice.alarm(&format!("--metrics {path} cannot be written: {error}"));
-            },
-            // A disk that hangs does not keep a person who wants to go.
-            _ = signals.next_press(|| ()) => {}
-        }
+        let (text, to) = (metrics.text(), (signals, voice));
+        self.file.write(text, whole_file::write_for_all, to).await;
     }
-}
-
-fn check(path: &Path) -> Result<()> {
-    let shown = quoted(&path.to_string_lossy());
-    let wrong = |why: &str| Error::usage(format!("--metrics {shown}: {why}"));
-    let parent = path.parent().filter(|_| path.file_name().is_some());
-    let Some(parent) = parent else {
-        return Err(wrong("this is no name of a file"));
-    };
-    if path.is_dir() {
-        return Err(
-            wrong("this is a directory").with_hint("name a file in it, like orchestrate.prom")
-        );
-    }
-    if !parent.is_dir() {
-        return Err(wrong("its directory does not exist").with_hint("mkdir -p makes it"));
-    }
-    Ok(())
 }
 
 /// As a shell sees it.

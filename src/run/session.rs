@@ -933,6 +933,9 @@ impl<'a> Session<'a> {
             self.lock.release();
         }
         // Else it is held by what is left.
+        if let Some(junit) = &self.visit.junit {
+            junit.ended(&self.record, &self.results, self.began.elapsed());
+        }
         if let Some(metrics) = &self.visit.metrics {
             metrics.ended(self.record);
         }

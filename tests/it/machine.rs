@@ -1,8 +1,12 @@
-//! What machines read: the stream of `--format json`, and its schema. Every stream of every test here is held
+//! What machines read: the stream of `--format json`, its schema, and JUnit XML. Every stream of every test here is held
 //! to the schema when its process has ended.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use jsonschema::draft202012;
 use orchestrate::report::schema;
+use roxmltree::{Document, Node};
 use serde_json::Value;
 
 use crate::support::pool::{POOL, with_keys};
@@ -182,6 +186,112 @@ fn runs_in_which_nothing_happens_keep_to_the_schema() {
     assert_eq!(types(&objects(&dry)), ["item", "summary"]);
 }
 
+/// One test case of a report.
+fn case<'a>(document: &'a Document<'_>, name: &str) -> Node<'a, 'a> {
+    let is_it =
+        |node: &Node<'_, '_>| node.has_tag_name("testcase") && node.attribute("name") == Some(name);
+    document.descendants().find(is_it).unwrap()
+}
+
+#[test]
+fn each_item_is_a_test_case_of_the_junit_report() {
+    let body = r#"echo "<$item> & ]]>"
+case $item in
+flaky) test "$attempt" = 2 ;;
+bad) exit 3 ;;
+esac"#;
+    let workspace = Workspace::new(&["good", "flaky", "bad"], body);
+    workspace.configure("junit = \"report.xml\"", "retries = 1");
+    workspace.orchestrate(&["-j1", "w"]).finish().exits(1);
+    let xml = workspace.read("report.xml");
+    let document = Document::parse(&xml).unwrap();
+    let suite = document.root_element().first_element_child().unwrap();
+    let counts = ["name", "tests", "failures", "errors", "skipped"];
+    let counts = counts.map(|name| suite.attribute(name).unwrap());
+    assert_eq!(counts, ["w", "3", "1", "0", "0"]);
+    let has = |name, tag: &str| {
+        case(&document, name)
+            .children()
+            .any(|it| it.has_tag_name(tag))
+    };
+    assert!(
+        has("flaky", "flakyFailure") && has("bad", "rerunFailure"),
+        "{xml}"
+    );
+    assert!(!has("good", "skipped") && !has("good", "failure"), "{xml}");
+    let failure = case(&document, "bad");
+    let failure = failure
+        .children()
+        .find(|it| it.has_tag_name("failure"))
+        .unwrap();
+    assert_eq!(
+        (failure.attribute("message"), failure.text()),
+        (Some("exit 3"), Some("<bad> & ]]>"))
+    );
+
+    // As any program would write it, and whole.
+    let usual = workspace.root().join("usual");
+    fs::write(&usual, "").unwrap();
+    let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(workspace.root().join("report.xml")), mode(usual));
+
+    // What is not started is skipped, what is done stands in no later report, and a dry run writes none.
+    workspace.write("items.txt", "good\nbad\nlate\n");
+    let launch = workspace.orchestrate(&["-j1", "--fail-fast", "--retries", "0", "w"]);
+    let launch = launch.env("ORCHESTRATE_JUNIT", "other.xml");
+    launch.finish().exits(1);
+    let other = workspace.read("other.xml");
+    let document = Document::parse(&other).unwrap();
+    let late = case(&document, "late");
+    assert!(
+        late.children().any(|it| it.has_tag_name("skipped")),
+        "{other}"
+    );
+    assert!(other.contains("tests=\"2\""), "{other}");
+    workspace.item("exit 0");
+    workspace.orchestrate(&["-j1", "w"]).finish().exits(0);
+    workspace.orchestrate(&["-j1", "w"]).finish().exits(0);
+    assert!(workspace.read("report.xml").contains("tests=\"0\""));
+    let dry = ["-n", "w", "--junit", "dry.xml"];
+    workspace.orchestrate(&dry).finish().exits(0);
+    assert!(!workspace.has("dry.xml"));
+}
+
+#[test]
+fn a_junit_report_that_cannot_be_written_is_told() {
+    let workspace = Workspace::new(&["a"], "exit 0");
+    for (file, words) in [
+        (
+            "absent/x.xml",
+            &["--junit", "its directory does not exist", "mkdir -p"][..],
+        ),
+        (".", &["--junit", "this is a directory", "orchestrate.xml"]),
+    ] {
+        let finished = workspace
+            .orchestrate(&["-j1", "w", "--junit", file])
+            .finish();
+        finished.exits(2).says(words);
+    }
+    assert_eq!(workspace.started(), [""; 0]);
+    workspace.write("orchestrate.toml", "rubbish = 1");
+    workspace
+        .orchestrate(&["-j1", "w", "--junit", "x.xml"])
+        .finish()
+        .exits(2);
+    workspace.configure("", "");
+    workspace.write("items.txt", "{\"id\":1}\n");
+    let finished = workspace
+        .orchestrate(&["-j1", "w", "--junit", "x.xml"])
+        .finish();
+    assert_eq!(finished.exits(69).stdout, "");
+    let xml = workspace.read("x.xml");
+    let document = Document::parse(&xml).unwrap();
+    let error = case(&document, "orchestrate")
+        .first_element_child()
+        .unwrap();
+    assert!(error.has_tag_name("error"), "{xml}");
+}
+
 #[test]
 fn a_key_in_a_title_a_tail_and_an_error_is_in_nothing_that_a_machine_reads() {
     let key = "a-made-up-key-that-nobody-shall-see";
@@ -194,7 +304,7 @@ fn a_key_in_a_title_a_tail_and_an_error_is_in_nothing_that_a_machine_reads() {
     workspace
         .item("echo \"Error: $TEST_KEY is bad\"; orchestrate tell progress \"$TEST_KEY\"; exit 1");
     for format in ["json", "text"] {
-        let arguments = ["-j1", "w", "--format", format];
+        let arguments = ["-j1", "w", "--format", format, "--junit", "x.xml"];
         let launch = workspace.orchestrate(&arguments).env("TEST_KEYS", key);
         let launch = launch.env("GITHUB_ACTIONS", "true");
         let finished = launch
@@ -204,6 +314,7 @@ fn a_key_in_a_title_a_tail_and_an_error_is_in_nothing_that_a_machine_reads() {
         for text in [
             &finished.stdout,
             &finished.stderr,
+            &workspace.read("x.xml"),
             &workspace.read("step.md"),
         ] {
             assert!(!text.contains(key), "{text}");
