@@ -162,6 +162,14 @@ impl Plan {
             .map(|planned| &planned.item)
     }
 
+    /// As [`Plan::pending`], the items themselves.
+    pub fn into_pending(self) -> impl Iterator<Item = Item> {
+        self.items
+            .into_iter()
+            .filter(|planned| planned.state == PlannedState::Pending)
+            .map(|planned| planned.item)
+    }
+
     /// How many items are in `state`.
     #[must_use]
     pub fn count(&self, state: PlannedState) -> usize {

@@ -15,12 +15,12 @@ const OWN_DESCRIPTORS: usize = 32;
 /// What a running item keeps open, both ends of its pipes while it is started included.
 const ITEM_DESCRIPTORS_MAX: usize = 8;
 
-/// The limits of a run whose keys have this many slots; a person is told of what lowers the number of items at once.
+/// The limits of a run of `items` items whose keys have this many slots; a person is told of what lowers the number of items at once.
 ///
 /// # Errors
 ///
 /// When not even one item may have the descriptors that it needs.
-pub(super) fn limits(visit: &Visit<'_>, slots: usize) -> Result<Limits> {
+pub(super) fn limits(visit: &Visit<'_>, slots: usize, items: usize) -> Result<Limits> {
     let invocation = &visit.invocation;
     let (asked, discipline) = match invocation.mode {
         Mode::Sequential => (1, Discipline::Shared),
@@ -29,6 +29,8 @@ pub(super) fn limits(visit: &Visit<'_>, slots: usize) -> Result<Limits> {
     let (mut width, mut narrowed_by) = (asked, None);
     if slots < width {
         (width, narrowed_by) = (slots, Some(Limiter::Credentials));
+    }
+    if slots < asked.min(items) {
         visit.voice.warning(&format!(
             "--parallel {asked} has only {slots} credential slots: no more items run at once; more keys, or \
              `slots` in [credentials], widen it"

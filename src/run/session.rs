@@ -204,13 +204,9 @@ impl<'a> Session<'a> {
         let hooks = (at_the_store, is_narrow);
         let keys = Keys::start(invocation, &secrets, visit.surroundings, told, hooks)?;
         let refused = refused(&plan, &masker);
-        let items: Vec<Item> = plan
-            .items
-            .into_iter()
-            .filter(|planned| planned.state == PlannedState::Pending)
-            .map(|planned| planned.item)
-            .collect();
-        let limits = limits(&visit, keys.as_ref().map_or(usize::MAX, Keys::slots))?;
+        let items: Vec<Item> = plan.into_pending().collect();
+        let slots = keys.as_ref().map_or(usize::MAX, Keys::slots);
+        let limits = limits(&visit, slots, items.len())?;
         Ok(Self {
             command: command_fingerprint(&invocation.workflow),
             scheduler: Scheduler::new(items.len(), limits),

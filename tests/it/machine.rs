@@ -1,4 +1,4 @@
-//! What machines read: the stream of `--format json`, its schema, and JUnit XML. Every stream of every test here is held
+//! What machines read: the stream of `--format json`, its schema, and `JUnit` XML. Every stream of every test here is held
 //! to the schema when its process has ended.
 
 use std::fs;
