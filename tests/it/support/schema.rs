@@ -18,7 +18,7 @@ const FIRST: [&str; 5] = ["run-started", "item", "summary", "warning", "error"];
 pub(crate) fn check_stdout(stdout: &str) -> Vec<Value> {
     let begins = |kind: &&str| stdout.starts_with(&format!("{{\"type\":\"{kind}\","));
     // On a terminal words stand between the objects.
-    if !FIRST.iter().any(|kind| begins(kind)) || stdout.contains("\r\n") {
+    if !FIRST.iter().any(begins) || stdout.contains("\r\n") {
         return Vec::new();
     }
     check(&STDOUT, stdout)
