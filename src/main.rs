@@ -14,7 +14,7 @@ use orchestrate::child::guard::{self, GUARD_VARIABLE, GuardedEnd, watch_the_guar
 use orchestrate::cli::Cli;
 use orchestrate::error::Error;
 use orchestrate::output::panic::die_of_panics;
-use orchestrate::output::terminal::Outputs;
+use orchestrate::output::terminal::{Outputs, Reflow};
 use orchestrate::report::json::error_line;
 use orchestrate::run::{Exit, run, wants_a_guard};
 use orchestrate::schedule::stage::Press;
@@ -44,6 +44,7 @@ fn main() -> ExitCode {
             stderr: std::io::stderr().as_fd().try_clone_to_owned()?,
             stdout_is_terminal: surroundings.stdout_is_terminal,
             stderr_is_terminal: surroundings.stderr_is_terminal,
+            reflow: reflow(&surroundings),
         };
         let exit = run(cli, &surroundings, &command_line(), outputs, guard);
         Ok(exit.map_or_else(|error| complain(&error, error.status().code()), leave))
@@ -135,6 +136,19 @@ fn surroundings() -> std::io::Result<Surroundings> {
     })
 }
 
+/// What gives away the few terminals that do not wrap what was written before they were made narrower.
+fn reflow(surroundings: &Surroundings) -> Reflow {
+    let set = |name| surroundings.variable(name).is_some();
+    let is_console = surroundings.variable("TERM").as_deref() == Some("linux");
+    // XTERM_VERSION is set by xterm, STY by GNU screen; tmux within them wraps.
+    if !set("TMUX") && (set("XTERM_VERSION") || set("STY") || is_console) {
+        Reflow::Cuts
+    } else {
+        Reflow::Wraps
+    }
+}
+
+/// The width of the terminal that stdout is.
 fn columns() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
     (size.ws_col > 0).then_some(usize::from(size.ws_col))

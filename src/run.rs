@@ -3,14 +3,17 @@
 //! It never blocks: the disk, the terminal and every child have threads of their own, which send it messages. It is
 //! the only place that knows all the rooms.
 
+mod blocks;
 mod chronicle;
 mod collect;
+mod display;
 mod github_actions;
 mod item_output;
 mod judge;
 mod junit;
 mod keep;
 mod keys;
+mod last_output;
 mod launch;
 mod limits;
 mod metrics;
@@ -38,8 +41,9 @@ use crate::child::guard::{adopt_orphans, wait_for_the_guards_death};
 use crate::child::lock_keepers::{Keeper, keepers};
 use crate::cli::{Cli, Command};
 use crate::command;
+use crate::config::file::ItemSource;
 use crate::config::options::{Format, IfLocked};
-use crate::config::resolve::{CoreFiles, Invocation, Mode, NetworkState, resolve};
+use crate::config::resolve::{CoreFiles, Invocation, Mode, NetworkState, Progress, resolve};
 use crate::credential::coordinator::AtTheStore;
 use crate::credential::evidence::Verdict;
 use crate::credential::key_store::Hold;
@@ -140,6 +144,9 @@ pub(crate) enum Message {
 /// How often somebody who waits for the workflow's lock looks whether it is free.
 const LOCK_LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// What is read for longer than this is told on a terminal.
+const WORTH_A_WORD: Duration = Duration::from_secs(1);
+
 /// What came of the workflow's lock.
 enum Locked {
     /// It is ours, since then.
@@ -212,7 +219,7 @@ pub fn run(
         let mut signals = Signals::listen(&surroundings.ignored_signals, stops)?;
         let result = match resolved {
             Ok(invocation) => {
-                let voice = Voice::new(handle.clone(), &invocation, line);
+                let voice = Voice::new(handle.clone(), &invocation, surroundings, line);
                 match reports(&invocation) {
                     Ok((metrics, junit)) => {
                         let visit = Visit {
@@ -226,7 +233,7 @@ pub fn run(
                             step: Step::find(surroundings).map(Rc::new),
                             at_the_store,
                         };
-                        visit.run_and_tell(&mut signals).await
+                        Box::pin(visit.run_and_tell(&mut signals)).await
                     }
                     Err(error) => Err(error),
                 }
@@ -525,9 +532,19 @@ impl Visit<'_> {
             self.invocation.place.root.clone(),
             self.invocation.keep_runs,
         );
+        if self.draws() && self.invocation.mode != Mode::Sequential {
+            signals.listen_to_resizes();
+        }
         let mut session = Session::begin(self, plan, stores, secrets, masker, state, sender)?;
         let removed = collect::aside("keep-runs", move || retention::remove_old(&root, keep))?;
         drive(&mut session, signals, &mut messages).await;
+        if let Some(shown) = session.finish_blocks() {
+            tokio::select! {
+                biased;
+                _ = shown => {}
+                _ = signals.next_press(|| ()) => session.abandon_blocks(),
+            }
+        }
         tokio::select! {
             biased;
             removed = removed => session.old_runs_removed(removed),
@@ -578,13 +595,21 @@ impl Visit<'_> {
         &self,
         signals: &mut Signals,
     ) -> Result<std::result::Result<Collected, Press>> {
+        let (terminal, draws) = (self.terminal.clone(), self.draws());
+        let report = move |text: &str| {
+            if draws {
+                terminal.status(vec![text.to_owned()]);
+            }
+        };
         let collected = collect::begin(
             self.invocation.workflow.items.clone(),
             self.invocation.place.root.clone(),
             self.surroundings.clone(),
-            self.terminal.clone(),
+            report,
         )?;
-        self.unless_pressed(signals, collected, "the items").await
+        let collected = self.unless_pressed(signals, collected, "the items").await;
+        self.terminal.status(Vec::new());
+        collected
     }
 
     /// What a thread of ours reads, or the press that came before it.
@@ -601,11 +626,37 @@ impl Visit<'_> {
         tokio::select! {
             biased;
             press = signals.next_press(question) => Ok(Err(press)),
-            read = read => match read {
+            read = self.say_what_takes_long(read, what) => match read {
                 Ok(read) => read.map(Ok),
                 Err(_) => Err(Error::source(format!("{what} could not be read: a thread of ours died"))),
             },
         }
+    }
+
+    /// Waits for what a thread of ours reads, and says on a terminal what it is when that takes a while.
+    async fn say_what_takes_long<T>(
+        &self,
+        read: oneshot::Receiver<T>,
+        what: &str,
+    ) -> std::result::Result<T, oneshot::error::RecvError> {
+        // GitHub's pages are told one by one.
+        let tells_itself = matches!(self.invocation.workflow.items, ItemSource::Github(_));
+        if !self.draws() || tells_itself {
+            return read.await;
+        }
+        tokio::pin!(read);
+        if let Ok(read) = tokio::time::timeout(WORTH_A_WORD, &mut read).await {
+            return read;
+        }
+        self.terminal.status(vec![format!("reading {what} …")]);
+        let read = read.await;
+        self.terminal.status(Vec::new());
+        read
+    }
+
+    /// Whether there is a terminal to draw status lines on.
+    fn draws(&self) -> bool {
+        self.invocation.progress == Progress::Lines
     }
 
     /// A press before the first item is known: nothing runs, and nothing is lost.
@@ -613,7 +664,7 @@ impl Visit<'_> {
         if let Some(lock) = lock {
             lock.release();
         }
-        self.terminal.status(None);
+        self.terminal.status(Vec::new());
         self.voice.say("stopped before anything was started");
         if self.invocation.format == Format::Json {
             self.voice.nothing_happened();
@@ -702,7 +753,7 @@ async fn drive(
     }
     session.begin_items();
     while !session.is_over() {
-        let wake = session.wake_at();
+        let (wake, show) = (session.wake_at(), session.show_at());
         tokio::select! {
             biased;
             received = signals.next() => session.receive(received),
@@ -714,7 +765,12 @@ async fn drive(
                 session.take(message);
             }
             () = until(wake) => session.woke(),
+            () = until(show) => {
+                session.show();
+                continue;
+            }
         }
+        session.touch();
     }
 }
 

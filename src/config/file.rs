@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::evidence;
-use super::options::Options;
+use super::options::{Options, OutputMode};
 use super::table::{Source, Table, plain};
 use crate::credential::profile::Pattern;
 use crate::error::{Error, Result};
@@ -158,7 +158,7 @@ impl ConfigFile {
             }
         }
         Ok(Self {
-            options: options(&top)?,
+            options: options(&top, &[])?,
             max_parallel: top.whole("max-parallel", 1)?,
             workflows,
             credentials: credentials(&top)?,
@@ -177,9 +177,11 @@ fn only_knows_options_and(table: &Table<'_>, keys: &[&str]) -> Result<()> {
     table.only_knows(&known)
 }
 
-fn options(table: &Table<'_>) -> Result<Options> {
+/// The options of a table, but for keys that mean something of its `own`.
+fn options(table: &Table<'_>, own: &[&str]) -> Result<Options> {
     let mut options = Options::default();
-    for (key, _, value) in table.entries().filter(|(key, ..)| Options::is_name(key)) {
+    let is_option = |key: &str| Options::is_name(key) && !own.contains(&key);
+    for (key, _, value) in table.entries().filter(|(key, ..)| is_option(key)) {
         let text = plain(value.get_ref())
             .ok_or_else(|| table.error(key, &format!("`{key}` is a plain value")))?;
         options
@@ -215,13 +217,28 @@ fn workflow(table: &Table<'_>) -> Result<WorkflowTable> {
             .map(|items| item_source(&items))
             .transpose()?,
         done: table.text_or_texts("done")?,
-        output: table.text("output")?,
+        output: result(table)?,
         env: variables(table, "env")?,
         parallel_env: variables(table, "parallel-env")?,
         credentials: credentials(table)?,
         exit_codes: exit_codes(table)?,
-        options: options(table)?,
+        options: options(table, WORKFLOW_KEYS)?,
     })
+}
+
+/// Where an item's result goes. A word that says how output is shown was meant for another table.
+fn result(table: &Table<'_>) -> Result<Option<String>> {
+    let output = table.text("output")?;
+    match &output {
+        Some(word) if word.parse::<OutputMode>().is_ok() => {
+            let message = format!(
+                "`output` of a workflow is where its result goes; `output = \"{word}\"`, which says how output is \
+                 shown, stands above all tables"
+            );
+            Err(table.error("output", &message))
+        }
+        Some(_) | None => Ok(output),
+    }
 }
 
 fn variables(table: &Table<'_>, key: &str) -> Result<Option<BTreeMap<String, String>>> {
@@ -553,6 +570,12 @@ inject = "THUMB_KEY"
                 2,
                 "no name of a variable",
             ),
+            (
+                "[workflow.x]\noutput = \"group\"",
+                2,
+                "stands above all tables",
+            ),
+            ("output = \"groups\"", 1, "`prefix`, `group`"),
             ("workflow = 1", 1, "[workflow] is a table"),
             ("[credentials]\ninject = \"K\"", 1, "`pool` is missing"),
             (

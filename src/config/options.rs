@@ -33,6 +33,33 @@ impl FromStr for Format {
     }
 }
 
+/// How the output of items is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputMode {
+    /// Line by line as it comes, each with its item in front.
+    Prefix,
+    /// That of an attempt in one block, when it has ended.
+    Group,
+    /// That of the last attempt in one block, of items that failed or timed out.
+    Failures,
+    /// Not at all.
+    None,
+}
+
+impl FromStr for OutputMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "prefix" => Ok(Self::Prefix),
+            "group" => Ok(Self::Group),
+            "failures" => Ok(Self::Failures),
+            "none" => Ok(Self::None),
+            _ => Err("it is `prefix`, `group`, `failures` or `none`".to_owned()),
+        }
+    }
+}
+
 /// When something that suits a terminal is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
@@ -213,13 +240,21 @@ options! {
     /// Show keys that nobody declared, though they look like those of known issuers; declared ones stay masked
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     no_shape_mask: Switch,
+    /// Output of items: `prefix` (each line as it comes), `group` (in one block when an item ends), `failures` (blocks of
+    /// failed items) or `none`; the logs have all of it [default: prefix]
+    #[arg(value_name = "MODE")]
+    output: OutputMode,
     /// `text`, or `json`: stdout carries only one JSON object per line [default: text]
     #[arg(value_name = "FMT")]
     format: Format,
     /// Colours: `auto`, `always` or `never` (`NO_COLOR` and `CLICOLOR_FORCE` are honoured) [default: auto]
     #[arg(value_name = "WHEN")]
     color: When,
-    /// Say nothing unless something fails, and show no item output
+    /// Lines that say how it stands: `auto` (below the output on a terminal, else one after each minute of silence),
+    /// `always` (off a terminal one a minute) or `never` [default: auto]
+    #[arg(value_name = "WHEN")]
+    progress: When,
+    /// Say nothing unless something fails, and show no item output but that of `--output failures`
     #[arg(short = 'q', num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     quiet: Switch,
     /// Say more: what is started, with which arguments and which credential

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::builtin::Builtin;
 use super::file::{ConfigFile, CredentialTable, ItemSource, WorkflowTable};
-use super::options::{Format, IfLocked, Options, Switch, When};
+use super::options::{Format, IfLocked, Options, OutputMode, Switch, When};
 use super::place::Place;
 use super::time_span::TimeSpan;
 use super::workflow::Workflow;
@@ -66,6 +66,19 @@ pub enum Verbosity {
     Normal,
     /// Also what is started, and how.
     Verbose,
+}
+
+/// How a run that is under way says how it stands, unasked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// In lines below all other output, on a terminal.
+    Lines,
+    /// In a line after each minute in which nothing was said.
+    AfterSilence,
+    /// In a line a minute.
+    EveryMinute,
+    /// It does not.
+    Never,
 }
 
 /// Whether items that crash may leave core files, in parallel mode; else they do as their caller's limit says.
@@ -126,6 +139,10 @@ pub struct Invocation {
     pub if_locked: IfLocked,
     /// How many runs are kept, this one included.
     pub keep_runs: usize,
+    /// How the output of items is shown.
+    pub output: OutputMode,
+    /// How it says how it stands, unasked.
+    pub progress: Progress,
     /// How results are written to stdout.
     pub format: Format,
     /// Whether stdout gets colours.
@@ -172,6 +189,7 @@ pub fn resolve(cli: Cli, surroundings: &Surroundings) -> Result<Invocation> {
         ),
         (None, None) => return Err(Error::usage("no workflow was named")),
     };
+    let shaped = shaped_output(&cli.options);
     let mut typed = cli.options.or(environment);
     let mut written = workflow.options.clone().or(file.options.clone());
     // A path means what its author sees: from where something was typed, or from beside the file.
@@ -188,6 +206,7 @@ pub fn resolve(cli: Cli, surroundings: &Surroundings) -> Result<Invocation> {
             workflow,
             file,
             items,
+            shaped,
         },
         surroundings,
     )
@@ -232,6 +251,8 @@ struct Parts {
     workflow: Workflow,
     file: ConfigFile,
     items: Vec<String>,
+    /// What was typed that shapes the output of items.
+    shaped: Option<&'static str>,
 }
 
 fn settle(options: &Options, parts: Parts, surroundings: &Surroundings) -> Result<Invocation> {
@@ -241,6 +262,7 @@ fn settle(options: &Options, parts: Parts, surroundings: &Surroundings) -> Resul
         workflow,
         file,
         items,
+        shaped,
     } = parts;
     let mut warnings = Vec::new();
     let mode = mode(
@@ -251,7 +273,7 @@ fn settle(options: &Options, parts: Parts, surroundings: &Surroundings) -> Resul
     let dry_run = options.dry_run.is_some_and(|switch| switch.0);
     let format = options.format.unwrap_or(Format::Text);
     if mode == Mode::Sequential && !dry_run {
-        check_sequential(options)?;
+        check_sequential(options, shaped)?;
     }
     let tables = workflow.credentials.iter().chain(&file.credentials);
     let pool_variables = tables.flat_map(CredentialTable::pool_variables).collect();
@@ -260,10 +282,7 @@ fn settle(options: &Options, parts: Parts, surroundings: &Surroundings) -> Resul
         .iter()
         .map(|item| Selector::parse(item))
         .collect::<Result<Vec<_>>>()?;
-    let fail_fast = options
-        .fail_fast
-        .is_some_and(|switch| switch.0)
-        .then_some(1);
+    let fail_fast = options.fail_fast.filter(|switch| switch.0).map(|_| 1);
     let colour = |is_terminal| wants_colour(options.color, is_terminal, surroundings);
     Ok(Invocation {
         pool_variables,
@@ -304,6 +323,8 @@ fn settle(options: &Options, parts: Parts, surroundings: &Surroundings) -> Resul
         junit: options.junit.clone(),
         if_locked: options.if_locked.unwrap_or(IfLocked::Fail),
         keep_runs: options.keep_runs.map_or(KEEP_RUNS_DEFAULT, Into::into),
+        output: output(options),
+        progress: progress(options, format, surroundings),
         stdout_colour: colour(surroundings.stdout_is_terminal),
         stderr_colour: colour(surroundings.stderr_is_terminal),
         verbosity: verbosity(options),
@@ -318,7 +339,11 @@ fn settle(options: &Options, parts: Parts, surroundings: &Surroundings) -> Resul
 }
 
 /// Refuses what only the parallel mode can do, because only there is the items' output in our hands.
-fn check_sequential(options: &Options) -> Result<()> {
+fn check_sequential(options: &Options, shaped: Option<&str>) -> Result<()> {
+    if let Some(option) = shaped {
+        let hint = "without --parallel the terminal belongs to the items; add --parallel 1";
+        return Err(Error::usage(format!("{option} needs --parallel")).with_hint(hint));
+    }
     if options.format == Some(Format::Json) {
         let message = "--format json without --parallel is for --dry-run only";
         let hint = "without --parallel the terminal belongs to the items; add --parallel 1";
@@ -332,6 +357,40 @@ fn check_sequential(options: &Options) -> Result<()> {
         return Err(Error::usage(message).with_hint(hint));
     }
     Ok(())
+}
+
+/// An option that can do nothing without `--parallel`. In the environment and in a file it is meant for runs that have
+/// it; who types it wants it now.
+fn shaped_output(typed: &Options) -> Option<&'static str> {
+    let always = typed.progress == Some(When::Always);
+    let output = typed.output.map(|_| "--output");
+    output.or(always.then_some("--progress always"))
+}
+
+/// With `--quiet` there is no output but that of what has failed.
+fn output(options: &Options) -> OutputMode {
+    let mode = options.output.unwrap_or(OutputMode::Prefix);
+    match (verbosity(options), mode) {
+        (Verbosity::Quiet, OutputMode::Prefix | OutputMode::Group) => OutputMode::None,
+        (Verbosity::Quiet | Verbosity::Normal | Verbosity::Verbose, mode) => mode,
+    }
+}
+
+/// As cargo does it: nothing is drawn where a machine watches (`CI`), nor on a terminal that cannot erase.
+fn progress(options: &Options, format: Format, surroundings: &Surroundings) -> Progress {
+    if verbosity(options) == Verbosity::Quiet {
+        return Progress::Never;
+    }
+    let can_draw =
+        surroundings.stderr_is_terminal && surroundings.variable("TERM").as_deref() != Some("dumb");
+    let is_watched = format == Format::Text && surroundings.variable("CI").is_none();
+    match options.progress.unwrap_or(When::Auto) {
+        When::Never => Progress::Never,
+        When::Always if can_draw => Progress::Lines,
+        When::Always => Progress::EveryMinute,
+        When::Auto if can_draw && is_watched => Progress::Lines,
+        When::Auto => Progress::AfterSilence,
+    }
 }
 
 fn network_state(options: &Options) -> NetworkState {

@@ -10,15 +10,18 @@
 //! that takes nothing for [`PATIENCE`] (Ctrl-S, a forgotten pager) is skipped until it takes again: item output is
 //! dropped, counted, and the count announced; what we say ourselves waits. A blocked pipe or file is never skipped.
 //!
-//! `queue.rs` is what both sides share, `writer.rs` the thread, `sink.rs` one descriptor, `status.rs` the status line.
+//! `queue.rs` is what both sides share, `writer.rs` the thread, `sink.rs` one descriptor, `status.rs` the status lines.
+//! They are drawn here, and not by a crate for progress bars, because whatever draws has to know each line that is
+//! written, and such crates (`indicatif`) write to the terminal themselves and wait for it.
 
 mod queue;
 mod sink;
 mod status;
 mod writer;
 
+use std::any::Any;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -53,8 +56,53 @@ pub struct Outputs {
     pub stderr: OwnedFd,
     /// Whether stdout is a terminal.
     pub stdout_is_terminal: bool,
-    /// Whether stderr is a terminal; only then there is a status line.
+    /// Whether stderr is a terminal; only then there are status lines.
     pub stderr_is_terminal: bool,
+    /// What the terminal does with lines that are too long for it after it was made narrower.
+    pub reflow: Reflow,
+}
+
+/// What a terminal does with lines that are too long for it after it was made narrower. It cannot be asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reflow {
+    /// It wraps them, as nearly all do.
+    #[default]
+    Wraps,
+    /// It cuts them, as xterm and GNU screen do.
+    Cuts,
+}
+
+/// The size of a terminal, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Screen {
+    /// The width.
+    pub columns: usize,
+    /// The height.
+    pub rows: usize,
+}
+
+impl Screen {
+    /// Assumed of a terminal that does not say.
+    const DEFAULT: Self = Self {
+        columns: 80,
+        rows: 24,
+    };
+
+    /// That of the terminal on stderr.
+    #[must_use]
+    pub fn of_stderr() -> Self {
+        Self::of(io::stderr())
+    }
+
+    fn of(terminal: impl AsFd) -> Self {
+        match rustix::termios::tcgetwinsize(terminal) {
+            Ok(size) if size.ws_col > 0 && size.ws_row > 0 => Self {
+                columns: size.ws_col.into(),
+                rows: size.ws_row.into(),
+            },
+            Ok(_) | Err(_) => Self::DEFAULT,
+        }
+    }
 }
 
 /// The thread that writes. Dropped without [`Terminal::finish`], it is left to itself.
@@ -196,10 +244,22 @@ impl TerminalHandle {
         self.shared.say(target, text.as_ref());
     }
 
-    /// Sets the line that stands below all other output while stderr is a terminal, or takes it away. It is clipped
-    /// to the terminal's width, and what could control the terminal is shown escaped.
-    pub fn status(&self, line: Option<String>) {
-        self.shared.set_status(line);
+    /// Sets the lines that stand below all other output while stderr is a terminal, two at most, or with none takes them
+    /// away. Each is clipped to the terminal's width, and what could control the terminal is shown escaped.
+    pub fn status(&self, lines: Vec<String>) {
+        self.shared.set_status(lines);
+    }
+
+    /// Has `token` dropped when everything that was sent is written and the status lines are as they were set, or when
+    /// a terminal takes nothing more for now. Never waits.
+    pub fn settle(&self, token: impl Any + Send) {
+        self.shared.settle(Box::new(token));
+    }
+
+    /// A number that grows whenever something is sent or said.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.shared.sent()
     }
 
     /// Why `target` can no longer be written to, if so: `EPIPE` when the reader has gone.

@@ -46,7 +46,7 @@ pub fn limit_line(load: &Load, keys: Option<&KeyCounts>) -> Option<String> {
 }
 
 /// `2 busy, 1 free, 1 resting (back in 12m)`.
-fn key_words(keys: &KeyCounts) -> String {
+pub(super) fn key_words(keys: &KeyCounts) -> String {
     let mut words = vec![format!("{} busy", keys.busy), format!("{} free", keys.free)];
     if keys.resting > 0 {
         let back = keys.back_in.map(elapsed).unwrap_or_default();

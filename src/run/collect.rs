@@ -9,7 +9,6 @@ use crate::config::file::ItemSource;
 use crate::error::{Error, Result};
 use crate::items::collected::Collected;
 use crate::items::{distinct, documents, files, github, list, source_command};
-use crate::output::terminal::TerminalHandle;
 use crate::surroundings::Surroundings;
 
 /// Begins to gather. The answer comes once; dropping it abandons the thread, which holds nothing that matters.
@@ -21,12 +20,10 @@ pub(super) fn begin(
     source: ItemSource,
     root: PathBuf,
     surroundings: Surroundings,
-    terminal: TerminalHandle,
+    report: impl Fn(&str) + Send + 'static,
 ) -> Result<oneshot::Receiver<Result<Collected>>> {
     aside("collect", move || {
-        let collected = gather(&source, &root, &surroundings, &terminal);
-        terminal.status(None);
-        collected
+        gather(&source, &root, &surroundings, &report)
     })
 }
 
@@ -55,11 +52,11 @@ fn gather(
     source: &ItemSource,
     root: &std::path::Path,
     surroundings: &Surroundings,
-    terminal: &TerminalHandle,
+    report: &impl Fn(&str),
 ) -> Result<Collected> {
     let collected = match source {
         ItemSource::Github(query) => {
-            let mut report = |text: &str| terminal.status(Some(text.to_owned()));
+            let mut report = |text: &str| report(text);
             let variable = |name: &str| surroundings.variable(name);
             let fetched = github::fetch(query, root, &variable, &mut report)?;
             Collected {

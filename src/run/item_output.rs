@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use nix::sys::eventfd::EventFd;
 
+use super::last_output::LastOutput;
 use crate::child::attempt::{Output, StreamKind};
 use crate::output::Target;
 use crate::output::line::{Produced, Stream};
@@ -27,6 +28,7 @@ pub(super) struct ItemOutput {
     terminal: TerminalHandle,
     waker: Arc<EventFd>,
     waiting: VecDeque<(Target, Masked<Vec<u8>>)>,
+    last_output: Option<LastOutput>,
 }
 
 /// One stream, and where its lines are shown.
@@ -35,6 +37,8 @@ pub(super) struct Side {
     pub(super) stream: Stream,
     /// Where they are shown; `None` when they are not.
     pub(super) shown: Option<Target>,
+    /// Where they are shown when there is no log any more from which they could be shown later.
+    pub(super) shown_without_log: Option<Target>,
 }
 
 /// What is left of an attempt's output when it is over.
@@ -53,12 +57,14 @@ impl ItemOutput {
         log: io::Result<File>,
         terminal: TerminalHandle,
         waker: Arc<EventFd>,
+        last_output: Option<LastOutput>,
     ) -> Self {
         let (log, log_missing) = match log {
             Ok(file) => (Some(LogFile::new(file)), None),
             Err(error) => (None, Some(error.to_string())),
         };
-        Self {
+        let is_missing = log.is_none();
+        let mut output = Self {
             stdout,
             stderr,
             produced: Produced::default(),
@@ -68,6 +74,18 @@ impl ItemOutput {
             terminal,
             waker,
             waiting: VecDeque::new(),
+            last_output,
+        };
+        if is_missing {
+            output.show_without_log();
+        }
+        output
+    }
+
+    /// What would be read back from the log later is shown as it comes.
+    fn show_without_log(&mut self) {
+        for side in [&mut self.stdout, &mut self.stderr] {
+            side.shown = side.shown.or(side.shown_without_log);
         }
     }
 
@@ -104,8 +122,16 @@ impl ItemOutput {
             StreamKind::Stderr => (&mut self.stderr, Target::Stderr),
         };
         make(&mut side.stream, &mut self.produced);
+        let mut is_lost = false;
         if let Some(log) = &mut self.log {
             log.write(self.produced.log.as_slice());
+            is_lost = log.truncated().is_some();
+        }
+        if is_lost {
+            side.shown = side.shown.or(side.shown_without_log);
+        }
+        if let Some(last_output) = &self.last_output {
+            last_output.note(self.produced.log.as_slice());
         }
         self.tail.feed(source, self.produced.log.as_slice());
         if let Some(target) = side.shown.filter(|_| !self.produced.display.is_empty()) {
@@ -148,8 +174,9 @@ impl Output for ItemOutput {
 
     fn abandon(&mut self) {
         self.waiting.clear();
-        self.stdout.shown = None;
-        self.stderr.shown = None;
+        for side in [&mut self.stdout, &mut self.stderr] {
+            (side.shown, side.shown_without_log) = (None, None);
+        }
     }
 }
 

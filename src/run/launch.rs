@@ -12,6 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::Message;
 use super::item_output::{ItemOutput, OutputReport, Side, Untouched};
 use super::judge::Judge;
+use super::last_output::LastOutput;
 use super::outlook::fill;
 use super::status_file::StatusFile;
 use super::status_watch::StatusWatch;
@@ -23,8 +24,8 @@ use crate::child::preflight::find_program;
 use crate::child::process::Attachment;
 use crate::child::verify::run_and_verify;
 use crate::config::builtin::Builtin;
-use crate::config::options::Format;
-use crate::config::resolve::{Invocation, Mode, Verbosity};
+use crate::config::options::{Format, OutputMode};
+use crate::config::resolve::{Invocation, Mode};
 use crate::credential::evidence::{TAIL_BYTES_MAX, Verdict};
 use crate::credential::secret::Secret;
 use crate::credential::told::STATUS_VARIABLE;
@@ -58,6 +59,9 @@ const OWN_VARIABLES: &[&str] = &[
 /// In it a child finds the label of its key.
 const CREDENTIAL_VARIABLE: &str = "ORCHESTRATE_CREDENTIAL";
 
+/// Lines of items are aligned behind ids of up to this many columns; behind longer ones there would be no room.
+const ALIGNED_COLUMNS_MAX: usize = 24;
+
 /// A command that is told is cut after this many characters.
 const COMMAND_CHARACTERS_MAX: usize = 500;
 
@@ -83,6 +87,10 @@ pub(super) struct Launcher {
     terminal: TerminalHandle,
     messages: UnboundedSender<Message>,
     judge: Arc<Judge>,
+    /// The width of the longest id, as far as others are aligned with it.
+    id_columns: usize,
+    /// Whether stdout and stderr are.
+    are_terminals: [bool; 2],
     /// `None` in sequential mode, in which an item has no status file.
     watch: Option<StatusWatch>,
 }
@@ -118,6 +126,8 @@ pub(super) struct Parts {
     pub(super) messages: UnboundedSender<Message>,
     /// What the end of an attempt says.
     pub(super) judge: Judge,
+    /// The width of the longest id.
+    pub(super) id_columns: usize,
 }
 
 /// One attempt to be started.
@@ -134,6 +144,8 @@ pub(super) struct Order<'a> {
     pub(super) secret: Option<&'a Secret>,
     /// What it inherits of the key's lease.
     pub(super) hold: Option<Arc<OwnedFd>>,
+    /// Where it is noted what it writes, if somebody wants to see that.
+    pub(super) last_output: Option<LastOutput>,
 }
 
 /// Finds the per-item programs, before anything starts.
@@ -237,6 +249,7 @@ impl Launcher {
             terminal,
             messages,
             judge,
+            id_columns,
         } = parts;
         let base = match invocation.mode {
             Mode::Sequential => BaseEnvironment::unchanged(&surroundings.environment),
@@ -268,6 +281,11 @@ impl Launcher {
             terminal,
             messages,
             judge: Arc::new(judge),
+            id_columns: id_columns.min(ALIGNED_COLUMNS_MAX),
+            are_terminals: [
+                surroundings.stdout_is_terminal,
+                surroundings.stderr_is_terminal,
+            ],
             watch,
         })
     }
@@ -423,10 +441,11 @@ impl Launcher {
                 let (run, id, number) =
                     (Arc::clone(&self.run), order.item.id.clone(), order.attempt);
                 let watch = self.watch.clone();
+                let last_output = order.last_output.clone();
                 Box::new(move || {
                     let log = run.create_log(&id, number);
                     let waker = Arc::clone(control.wake());
-                    let mut output = ItemOutput::new(sides, log, terminal, waker);
+                    let mut output = ItemOutput::new(sides, log, terminal, waker, last_output);
                     let attempts = std::iter::once(&mut command).chain(&mut verify);
                     let environments = attempts.map(|attempt| &mut attempt.environment);
                     let status = StatusFile::give(&run, &id, number, environments);
@@ -453,14 +472,18 @@ impl Launcher {
     }
 
     fn sides(&self, order: &Order<'_>, invocation: &Invocation) -> (Side, Side) {
-        let shows = invocation.verbosity > Verbosity::Quiet;
+        let shows = |modes: &[OutputMode]| modes.contains(&invocation.output);
+        let at_once = shows(&[OutputMode::Prefix]);
+        let later = shows(&[OutputMode::Group, OutputMode::Failures]);
         let side = |target: Target, colour: bool| {
             let prefix = Paint(colour).prefix(order.item.id.as_str());
+            let prefix = prefix + &" ".repeat(self.padding(target, order));
             let prefix = self.masker.mask_text(&prefix).into();
             let stream = Stream::new(Arc::clone(&self.masker), prefix, colour);
             Side {
                 stream,
-                shown: shows.then_some(target),
+                shown: at_once.then_some(target),
+                shown_without_log: later.then_some(target),
             }
         };
         let stderr = || side(Target::Stderr, invocation.stderr_colour);
@@ -469,6 +492,16 @@ impl Launcher {
             // Stdout is for JSON alone.
             Format::Json => (stderr(), stderr()),
         }
+    }
+
+    /// So many spaces begin the lines of all items in one column, on a terminal.
+    fn padding(&self, target: Target, order: &Order<'_>) -> usize {
+        let is_terminal = self.are_terminals[match target {
+            Target::Stdout => 0,
+            Target::Stderr => 1,
+        }];
+        let columns = if is_terminal { self.id_columns } else { 0 };
+        columns.saturating_sub(order.item.id.as_str().len())
     }
 
     fn tell_unstarted(&self, index: ItemIndex, ending: Ending) {

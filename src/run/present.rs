@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::config::options::Format;
+use crate::config::options::{Format, OutputMode};
 use crate::config::resolve::{Invocation, Mode, Verbosity};
 use crate::error::Error;
 use crate::escape::escape_text;
@@ -15,6 +15,7 @@ use crate::output::Target;
 use crate::output::terminal::TerminalHandle;
 use crate::report::elapsed::elapsed;
 use crate::report::json;
+use crate::report::link::{self, Links};
 use crate::report::paint::Paint;
 use crate::report::progress::{Progress, progress_message};
 use crate::report::result::{ItemResult, ending_words, outcome_word};
@@ -25,6 +26,7 @@ use crate::schedule::event::Outcome;
 use crate::schedule::stage::Cause;
 use crate::state::history::History;
 use crate::state::run_event::EventLine;
+use crate::surroundings::Surroundings;
 
 use super::launch::Order;
 
@@ -41,6 +43,10 @@ pub(super) struct Voice {
     format: Format,
     verbosity: Verbosity,
     paint: Paint,
+    /// Where the paths of logs lead, if the terminal shows links.
+    links: Option<Links>,
+    /// The output of items that failed is shown when they end.
+    shows_failures: bool,
     line: Vec<String>,
     held: Rc<RefCell<Vec<String>>>,
 }
@@ -68,13 +74,21 @@ pub(super) fn how(invocation: &Invocation) -> String {
 }
 
 impl Voice {
-    pub(super) fn new(terminal: TerminalHandle, invocation: &Invocation, line: &[String]) -> Self {
+    pub(super) fn new(
+        terminal: TerminalHandle,
+        invocation: &Invocation,
+        surroundings: &Surroundings,
+        line: &[String],
+    ) -> Self {
+        let output = invocation.output;
         Self {
             terminal,
             mode: invocation.mode,
             format: invocation.format,
             verbosity: invocation.verbosity,
             paint: Paint(invocation.stderr_colour),
+            links: links(invocation, surroundings),
+            shows_failures: matches!(output, OutputMode::Group | OutputMode::Failures),
             line: line.to_vec(),
             held: Rc::default(),
         }
@@ -208,8 +222,8 @@ impl Voice {
         ));
     }
 
-    /// An item has its outcome, as the `number`th of `all`.
-    pub(super) fn ended(&self, result: &ItemResult, number: usize, all: usize) {
+    /// An item has its outcome, as the `number`th of `all`: tells it in JSON, and makes the line for people.
+    pub(super) fn ended(&self, result: &ItemResult, number: usize, all: usize) -> Option<String> {
         if self.format == Format::Json {
             self.say_json(json::item_line(result));
         }
@@ -217,7 +231,7 @@ impl Voice {
         let silent = self.mode == Mode::Sequential && result.ending.is_some();
         let good = result.outcome == Outcome::Done;
         if silent || (good && self.verbosity == Verbosity::Quiet) {
-            return;
+            return None;
         }
         let word = outcome_word(result.outcome);
         let word = match result.outcome {
@@ -232,10 +246,12 @@ impl Voice {
             Some(_) => String::new(),
             None => ": no credential came free in time".to_owned(),
         };
-        self.terminal.say(
-            Target::Stderr,
-            format!("{count} {} {word} in {time}{why}", result.id),
-        );
+        let log = result.log.as_ref().filter(|_| !good);
+        let id = match (&self.links, log) {
+            (Some(links), Some(log)) => links.link_as(&result.id, log),
+            (Some(_) | None, _) => result.id.clone(),
+        };
+        Some(format!("{count} {id} {word} in {time}{why}"))
     }
 
     /// An item has left processes running; they have been ended.
@@ -374,6 +390,24 @@ impl Voice {
         }
     }
 
+    /// A result as the summary tells it: its log is a link, and what stands above in a block is not repeated.
+    fn shown_at_the_end(&self, result: &ItemResult) -> ItemResult {
+        let log = result.log.as_ref().map(|log| match &self.links {
+            Some(links) => links.link(log),
+            None => log.clone(),
+        });
+        let tail = if self.shows_failures && result.log.is_some() {
+            Vec::new()
+        } else {
+            result.tail.clone()
+        };
+        ItemResult {
+            log,
+            tail,
+            ..result.clone()
+        }
+    }
+
     pub(super) fn summary(&self, summary: &Summary<'_>, run_id: &str, exit_status: Option<u8>) {
         if self.format == Format::Json {
             self.say_json(json::summary_line(summary, Some(run_id), exit_status));
@@ -381,11 +415,34 @@ impl Voice {
         if exit_status != Some(0) {
             self.tell_held();
         }
-        let text = summary.text(self.paint, self.verbosity == Verbosity::Quiet);
+        let results: Vec<ItemResult> = summary
+            .results
+            .iter()
+            .map(|result| self.shown_at_the_end(result))
+            .collect();
+        let shown = Summary {
+            results: &results,
+            ..*summary
+        };
+        let text = shown.text(self.paint, self.verbosity == Verbosity::Quiet);
         if !text.is_empty() {
             self.terminal.say(Target::Stderr, text);
         }
     }
+}
+
+/// Links are for the terminal that shows colours, too.
+fn links(invocation: &Invocation, surroundings: &Surroundings) -> Option<Links> {
+    let is_shown = surroundings.stderr_is_terminal
+        && invocation.stderr_colour
+        && link::are_supported(surroundings);
+    is_shown.then(|| Links {
+        host: nix::unistd::gethostname().map_or_else(
+            |_| String::new(),
+            |host| host.to_string_lossy().into_owned(),
+        ),
+        directory: surroundings.directory.clone(),
+    })
 }
 
 fn rerun(line: &[String], keep: bool) -> String {

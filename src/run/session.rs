@@ -10,10 +10,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::blocks::{Block, Blocks, Look};
 use super::chronicle::Chronicle;
+use super::display::Display;
 use super::item_output::OutputReport;
 use super::judge::{Judge, Narrow, blame, repeats};
 use super::keys::Keys;
+use super::last_output::LastOutput;
 use super::launch::{self, Launcher, Order, Programs, inheritable, millis};
 use super::limits::limits;
 use super::outlook::{command_fingerprint, fingerprint};
@@ -22,6 +25,7 @@ use super::suspension::{Permit, Suspending};
 use super::{Exit, Message, Visit, keep};
 use crate::child::control::Control;
 use crate::child::kin::{Rest, UNKILLABLE};
+use crate::config::options::{Format, OutputMode};
 use crate::config::resolve::{Mode, Verbosity};
 use crate::credential::evidence::{Finding, Verdict};
 use crate::credential::secret::Secret;
@@ -31,7 +35,12 @@ use crate::error::{ExitStatus, Result};
 use crate::escape::{clipped, escape_text};
 use crate::items::item::{Item, ItemId};
 use crate::items::plan::{Plan, PlannedState};
+use crate::output::Target;
 use crate::output::mask::Masker;
+use crate::output::terminal::TerminalHandle;
+use crate::report::estimate::time_left;
+use crate::report::live::{LiveItem, LiveView};
+use crate::report::paint::Paint;
 use crate::report::progress::{Progress, RunningItem};
 use crate::report::result::{ItemResult, ending_words};
 use crate::report::stages::StageView;
@@ -94,6 +103,10 @@ pub(super) struct Session<'a> {
     record: RunRecord,
     chronicle: Chronicle,
     launcher: Launcher,
+    /// `None` in sequential mode: there the terminal is the items' own.
+    display: Option<Display>,
+    /// What shows the output of items that have ended, if it is shown then.
+    blocks: Option<Blocks>,
     keys: Option<Keys>,
     /// What the last attempt of each item said of its key.
     blames: BTreeMap<ItemIndex, String>,
@@ -129,6 +142,15 @@ struct Suspension {
     held: Vec<Message>,
 }
 
+impl Suspension {
+    /// Lets us be stopped as soon as nothing of any item runs and the terminal shows what was said.
+    fn permit_if_all_wait(&mut self, terminal: &TerminalHandle) {
+        if let Some(permit) = self.permit.take_if(|_| self.waiting.is_empty()) {
+            terminal.settle(permit);
+        }
+    }
+}
+
 /// An attempt that runs.
 pub(super) struct Live {
     control: Option<Control>,
@@ -147,6 +169,8 @@ pub(super) struct Live {
     progress: Option<String>,
     /// How often that was written down.
     progress_events: u32,
+    /// What it has written, for the status lines.
+    last_output: Option<LastOutput>,
 }
 
 /// No key comes back in time.
@@ -198,11 +222,14 @@ impl<'a> Session<'a> {
             terminal: visit.terminal.clone(),
             messages,
             judge: Judge::new(invocation, !secrets.is_empty(), is_narrow.clone()),
+            id_columns: longest_id(&plan),
         };
         let launcher = Launcher::new(parts, invocation, visit.surroundings, &secrets)?;
         let at_the_store = Arc::clone(&visit.at_the_store);
         let hooks = (at_the_store, is_narrow);
         let keys = Keys::start(invocation, &secrets, visit.surroundings, told, hooks)?;
+        let display = display(&visit, &state)?;
+        let blocks = blocks(&visit, &run, &masker)?;
         let refused = refused(&plan, &masker);
         let items: Vec<Item> = plan.into_pending().collect();
         let slots = keys.as_ref().map_or(usize::MAX, Keys::slots);
@@ -223,6 +250,8 @@ impl<'a> Session<'a> {
             record,
             chronicle,
             launcher,
+            display,
+            blocks,
             keys,
             blames: BTreeMap::new(),
             bottleneck: Bottleneck::new(slots_of_a_key(&visit)),
@@ -244,7 +273,7 @@ impl<'a> Session<'a> {
     /// Starts the first items.
     pub(super) fn begin_items(&mut self) {
         for result in std::mem::take(&mut self.refused) {
-            self.tell_end(result);
+            self.tell_end(result, None);
         }
         self.step(Event::Began);
     }
@@ -283,6 +312,8 @@ impl<'a> Session<'a> {
                 self.step(Event::Pressed(press));
             }
             Received::Question => self.tell_status(),
+            // It is drawn anew after everything that is received.
+            Received::Resized => {}
             Received::Suspension(Suspending::Asked(permit)) => self.suspend(permit),
             Received::Suspension(Suspending::Continued) => self.go_on(),
         }
@@ -307,10 +338,13 @@ impl<'a> Session<'a> {
             control.suspend();
             waiting.insert(item);
         }
+        if let Some(display) = &mut self.display {
+            display.hide();
+        }
         self.visit.voice.suspended(waiting.len());
-        let permit = Some(permit).filter(|_| !waiting.is_empty());
         let suspension = self.suspension.get_or_insert_default();
-        (suspension.permit, suspension.waiting) = (permit, waiting);
+        (suspension.permit, suspension.waiting) = (Some(permit), waiting);
+        suspension.permit_if_all_wait(&self.visit.terminal);
     }
 
     fn go_on(&mut self) {
@@ -322,6 +356,9 @@ impl<'a> Session<'a> {
         }
         let paused = self.clock.resume(self.began.elapsed());
         self.visit.voice.resumed(self.live.len(), paused);
+        if let Some(display) = &mut self.display {
+            display.unhide();
+        }
         for message in suspension.held {
             self.take(message);
         }
@@ -349,9 +386,7 @@ impl<'a> Session<'a> {
         if let Some(item) = ended {
             suspension.waiting.remove(&item);
         }
-        if suspension.waiting.is_empty() {
-            suspension.permit = None;
-        }
+        suspension.permit_if_all_wait(&self.visit.terminal);
         suspension.held.push(message);
     }
 
@@ -605,6 +640,11 @@ impl<'a> Session<'a> {
             slot,
             secret,
             hold: self.keys.as_ref().and_then(|keys| keys.hold(index)),
+            last_output: self
+                .display
+                .as_ref()
+                .filter(|display| display.shows_items())
+                .map(|_| LastOutput::default()),
         };
         if self.visit.invocation.verbosity == Verbosity::Verbose {
             let command = self.launcher.command_line(&order, &self.visit.invocation);
@@ -621,6 +661,7 @@ impl<'a> Session<'a> {
             heard: None,
             progress: None,
             progress_events: 0,
+            last_output: order.last_output.clone(),
         };
         self.note_step(index, &live, Step::Started);
         live.control = self.launcher.launch(&order, &self.visit.invocation);
@@ -758,13 +799,14 @@ impl<'a> Session<'a> {
                     .or_else(|| self.last_results.remove(&item));
                 let result = known
                     .unwrap_or_else(|| unstarted(&self.items[item.0], &self.masker, outcome, None));
+                let index = item;
                 if result.outcome == Outcome::Deferred {
                     let why = self.blames.remove(&item);
                     keep::note_deferred(&mut self.record.items[item.0], why);
                     let item = result.id.clone();
                     self.chronicle.tell(RunEvent::ItemDeferred { item });
                 }
-                self.tell_end(result);
+                self.tell_end(result, Some(index));
             }
             Notice::Retrying {
                 item,
@@ -778,6 +820,7 @@ impl<'a> Session<'a> {
                     wait_ms: millis(wait),
                 });
                 if let Some(result) = self.ended.remove(&item) {
+                    self.show_block(&result, item, false);
                     if result.outcome == Outcome::Deferred {
                         let why = self.blames.remove(&item).unwrap_or_default();
                         self.visit.voice.requeued(&result, &why, Some(wait));
@@ -790,6 +833,7 @@ impl<'a> Session<'a> {
             }
             Notice::Requeued { item } => {
                 if let Some(result) = self.ended.remove(&item) {
+                    self.show_block(&result, item, false);
                     let why = self.blames.remove(&item).unwrap_or_default();
                     self.visit.voice.requeued(&result, &why, None);
                     self.last_results.insert(item, result);
@@ -818,11 +862,111 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn tell_end(&mut self, result: ItemResult) {
-        self.visit
-            .voice
-            .ended(&result, self.results.len() + 1, self.count);
+    fn tell_end(&mut self, result: ItemResult, index: Option<ItemIndex>) {
+        if let Some(index) = index {
+            self.show_block(&result, index, true);
+        }
+        let number = self.results.len() + 1;
+        if let Some(line) = self.visit.voice.ended(&result, number, self.count) {
+            match &self.blocks {
+                Some(blocks) => blocks.say(line),
+                None => self.visit.terminal.say(Target::Stderr, line),
+            }
+        }
+        if let Some(display) = &mut self.display {
+            display.note_end(&result);
+        }
         self.results.push(result);
+    }
+
+    /// Shows what the last attempt of an item has written, if it is to be shown when it has ended.
+    fn show_block(&self, result: &ItemResult, index: ItemIndex, is_last: bool) {
+        let is_shown = match self.visit.invocation.output {
+            OutputMode::Group => true,
+            OutputMode::Failures => is_last && result.outcome.is_failure(),
+            OutputMode::Prefix | OutputMode::None => false,
+        };
+        let attempts = &self.record.items[index.0].attempts;
+        let attempt = attempts.last().filter(|attempt| attempt.log.is_some());
+        // An item that got no key has not written anything since its last attempt, which is shown.
+        let has_run = result.ending.is_some();
+        let (Some(blocks), Some(attempt)) = (&self.blocks, attempt) else {
+            return;
+        };
+        if is_shown && has_run {
+            blocks.show(Block {
+                id: self.items[index.0].id.clone(),
+                title: result.title.clone(),
+                attempt: attempt.attempt,
+                cut: result.log_cut.clone(),
+            });
+        }
+    }
+
+    /// What is to be waited for before the end: blocks that are not yet shown.
+    pub(super) fn finish_blocks(&mut self) -> Option<oneshot::Receiver<()>> {
+        self.blocks.as_mut().and_then(Blocks::finish)
+    }
+
+    /// Nobody wants to wait for them any more.
+    pub(super) fn abandon_blocks(&self) {
+        if let Some(blocks) = &self.blocks {
+            blocks.abandon();
+        }
+    }
+
+    /// Something has happened.
+    pub(super) fn touch(&mut self) {
+        if let Some(display) = &mut self.display {
+            display.touch();
+        }
+    }
+
+    /// When to show how the run stands.
+    pub(super) fn show_at(&self) -> Option<Instant> {
+        self.display.as_ref().and_then(Display::due_at)
+    }
+
+    /// Shows how the run stands.
+    pub(super) fn show(&mut self) {
+        let Some(display) = &self.display else {
+            return;
+        };
+        let at = |live: &Live| {
+            let written = || live.last_output.as_ref().and_then(LastOutput::line);
+            live.progress.clone().or_else(written)
+        };
+        let running: Vec<LiveItem<'_>> = self
+            .live
+            .iter()
+            .map(|(index, live)| LiveItem {
+                id: self.items[index.0].id.as_str(),
+                time: live.began.elapsed(),
+                at: at(live),
+            })
+            .collect();
+        let times: Vec<Duration> = running.iter().map(|item| item.time).collect();
+        let queued = self.scheduler.queued();
+        let coming = if display.stopping.is_some() {
+            0
+        } else {
+            queued
+        };
+        let left = display.usual();
+        let view = LiveView {
+            count: self.count,
+            ended: display.ended,
+            running,
+            queued,
+            stopping: display.stopping,
+            left: left.and_then(|usual| time_left(usual, &times, coming)),
+            keys: self.keys.as_ref().map(Keys::counts),
+            limiter: self.bottleneck.load().limiter(),
+            time: self.began.elapsed(),
+        };
+        if let Some(display) = &mut self.display {
+            display.show(&view);
+        }
     }
 
     fn tell_crowded(&self, index: ItemIndex, width: usize) {
@@ -833,7 +977,10 @@ impl<'a> Session<'a> {
         ));
     }
 
-    fn tell_stage(&self, raised: Raised, queued: usize) {
+    fn tell_stage(&mut self, raised: Raised, queued: usize) {
+        if let Some(display) = &mut self.display {
+            display.note_stage(raised.stage);
+        }
         let mut running: Vec<(&str, Duration)> = self
             .live
             .iter()
@@ -885,6 +1032,9 @@ impl<'a> Session<'a> {
 
     /// Closes everything, tells how it went, and says how the program ends.
     pub(super) fn end(mut self, messages: &mut UnboundedReceiver<Message>) -> Result<Exit> {
+        if let Some(display) = &mut self.display {
+            display.hide();
+        }
         let all_ended = self.end_the_rest();
         let lost = self.bottleneck.lost(self.now());
         self.record.lost = Some(lost_time(&lost));
@@ -1042,6 +1192,46 @@ fn journal_thread(journal: Journal, messages: UnboundedSender<Message>) -> Resul
         // The loop is gone only when the whole process is going.
         let _nobody = messages.send(message);
     })
+}
+
+fn display(visit: &Visit<'_>, state: &StateDirectory) -> Result<Option<Display>> {
+    if visit.invocation.mode == Mode::Sequential {
+        return Ok(None);
+    }
+    let display = Display::new(visit.terminal.clone(), visit.invocation.progress);
+    display.look_back(state, &visit.invocation.workflow.name)?;
+    Ok(Some(display))
+}
+
+fn blocks(
+    visit: &Visit<'_>,
+    run: &Arc<RunDirectory>,
+    masker: &Arc<Masker>,
+) -> Result<Option<Blocks>> {
+    let invocation = &visit.invocation;
+    if invocation.mode == Mode::Sequential
+        || !matches!(invocation.output, OutputMode::Group | OutputMode::Failures)
+    {
+        return Ok(None);
+    }
+    let (target, colour) = match invocation.format {
+        Format::Text => (Target::Stdout, invocation.stdout_colour),
+        // Stdout is for JSON alone.
+        Format::Json => (Target::Stderr, invocation.stderr_colour),
+    };
+    let paint = Paint(colour);
+    let terminal = visit.terminal.clone();
+    let (run, masker) = (Arc::clone(run), Arc::clone(masker));
+    Blocks::start(run, masker, terminal, Look { target, paint }).map(Some)
+}
+
+fn longest_id(plan: &Plan) -> usize {
+    let pending = plan
+        .items
+        .iter()
+        .filter(|it| it.state == PlannedState::Pending);
+    let lengths = pending.map(|planned| planned.item.id.as_str().len());
+    lengths.max().unwrap_or(0)
 }
 
 /// Items that one key serves at once, as far as that is the same for all.

@@ -23,6 +23,8 @@ pub(super) enum Received {
     Question,
     /// Ctrl-Z, or what comes after it.
     Suspension(Suspending),
+    /// SIGWINCH: the terminal has another size.
+    Resized,
 }
 
 /// The signals that we listen to. One that was ignored when we were started stays ignored, as `nohup` and a
@@ -35,6 +37,7 @@ pub(super) struct Signals {
     quit: Option<Signal>,
     question: Option<Signal>,
     questioned_at: Option<Instant>,
+    resized: Option<Signal>,
     suspensions: Option<UnboundedReceiver<Suspending>>,
 }
 
@@ -62,8 +65,14 @@ impl Signals {
             quit: open(SignalKind::quit())?,
             question: open(SignalKind::user_defined1())?,
             questioned_at: None,
+            resized: None,
             suspensions: guarded.map(suspension::watch).transpose()?,
         })
+    }
+
+    /// Listens to changes of the terminal's size from now on, if the system lets us: they are a matter of looks.
+    pub(super) fn listen_to_resizes(&mut self) {
+        self.resized = signal(SignalKind::window_change()).ok();
     }
 
     /// The next of them. Cancel safe: no signal is lost when this future is dropped.
@@ -76,6 +85,7 @@ impl Signals {
                 () = next_of(&mut self.interrupt) => return Received::Press(Press::Interrupt),
                 () = next_of(&mut self.hang_up) => return Received::Press(Press::HangUp),
                 step = next_step(&mut self.suspensions) => return Received::Suspension(step),
+                () = next_of(&mut self.resized) => return Received::Resized,
                 () = next_of(&mut self.question) => {
                     let before = self.questioned_at.replace(Instant::now());
                     if before.is_none_or(|before| before.elapsed() >= QUESTIONS_APART) {
@@ -94,7 +104,7 @@ impl Signals {
                 Received::Press(press) => return press,
                 Received::Question => on_question(),
                 // A step that is dropped is agreed to.
-                Received::Suspension(_) => {}
+                Received::Suspension(_) | Received::Resized => {}
             }
         }
     }

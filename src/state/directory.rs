@@ -332,6 +332,15 @@ impl RunDirectory {
         new_or_empty(&self.logs, &log_name(item, attempt))
     }
 
+    /// Opens the log of one attempt to read it; nothing when there is none.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened.
+    pub fn open_log(&self, item: &ItemId, attempt: u32) -> Result<Option<File>> {
+        self.logs.open_file(log_name(item, attempt), Access::Read)
+    }
+
     /// Makes the file in which one attempt may say how it fares, open for reading and writing, and says its path; only an
     /// empty one may be there.
     ///

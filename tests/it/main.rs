@@ -15,6 +15,7 @@ mod credentials;
 mod cron;
 mod death;
 mod disk;
+mod display;
 mod drain;
 mod dry_run;
 mod failures;

@@ -2,6 +2,7 @@
 //!
 //! Owns the lock and the bound. Every method holds the lock for a moment and never while anything is written.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
@@ -33,8 +34,10 @@ pub(super) struct Shared {
 pub(super) struct Queue {
     lanes: [Lane; 2],
     next_sequence: u64,
-    /// The status line to be shown.
-    pub(super) status: Option<String>,
+    /// The status lines to be shown.
+    pub(super) status: Vec<String>,
+    /// What is dropped as soon as nothing can be written any more before something happens.
+    pub(super) unsettled: Vec<Box<dyn Any + Send>>,
     /// The writing thread is in `poll` or about to be, so it must be woken.
     pub(super) asleep: bool,
     pub(super) stage: Stage,
@@ -177,13 +180,28 @@ impl Shared {
         }
     }
 
-    pub(super) fn set_status(&self, line: Option<String>) {
-        let line = line.map(|line| self.masked(&line).into_owned());
+    pub(super) fn set_status(&self, lines: Vec<String>) {
+        let masked = lines.iter().map(|line| self.masked(line).into_owned());
+        let lines: Vec<String> = masked.collect();
         let mut queue = self.lock();
-        if queue.status != line {
-            queue.status = line;
+        if queue.status != lines {
+            queue.status = lines;
             self.wake_if_asleep(&mut queue);
         }
+    }
+
+    pub(super) fn settle(&self, token: Box<dyn Any + Send>) {
+        let mut queue = self.lock();
+        // Once the thread has ended, nobody would drop it.
+        if queue.stage < Stage::Ended {
+            queue.unsettled.push(token);
+            self.wake_if_asleep(&mut queue);
+        }
+    }
+
+    /// How often something was sent so far.
+    pub(super) fn sent(&self) -> u64 {
+        self.lock().next_sequence
     }
 
     pub(super) fn closed(&self, target: Target) -> Option<Errno> {
@@ -216,6 +234,7 @@ impl Shared {
     pub(super) fn end(&self) {
         let mut queue = self.lock();
         queue.stage = Stage::Ended;
+        queue.unsettled.clear();
         for target in Target::BOTH {
             queue.lane_mut(target).discard();
         }

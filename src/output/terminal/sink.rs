@@ -129,10 +129,10 @@ impl Sink {
         self.blocked_since = None;
     }
 
-    /// The width of the terminal, in columns.
-    pub(super) fn columns(&self) -> Option<usize> {
-        let size = rustix::termios::tcgetwinsize(&self.file).ok()?;
-        (size.ws_col > 0).then_some(usize::from(size.ws_col))
+    /// Whether the terminal is ours to draw on: that of our session, and we are the job that it serves, or another one
+    /// (tcgetpgrp(3)).
+    pub(super) fn is_in_foreground(&self) -> bool {
+        rustix::termios::tcgetpgrp(&self.file).map_or(true, |job| job == rustix::process::getpgrp())
     }
 
     fn write_once(&self) -> io::Result<usize> {

@@ -1,27 +1,90 @@
-//! The bytes of the status line. Pure.
+//! The bytes of the status lines, and of what erases them. Pure.
+
+use std::iter::repeat_n;
 
 use unicode_width::UnicodeWidthChar;
 
+use super::{Reflow, Screen};
 use crate::escape::escape_text;
 
-/// To the first column, then erase to the end of the line (EL, ECMA-48 8.3.41).
-pub(super) const ERASE: &[u8] = b"\r\x1b[K";
+/// On a screen of fewer rows there is one status line, however many are wanted.
+const ROWS_FOR_TWO_MIN: usize = 6;
+
+/// Shown at the end of a line that was cut.
+const MARK: char = '\u{2026}';
+
+/// Status lines as they stand on the screen, the cursor behind the last character.
+#[derive(Debug)]
+pub(super) struct Drawn {
+    lines: Vec<String>,
+    shown: Vec<String>,
+}
+
+impl Drawn {
+    /// The first of `lines`, as many as `screen` has room for.
+    pub(super) fn new(lines: Vec<String>, screen: Screen) -> Self {
+        let count = if screen.rows < ROWS_FOR_TWO_MIN { 1 } else { 2 };
+        let shown = lines.iter().take(count);
+        Self {
+            shown: shown.map(|line| clipped(line, screen.columns)).collect(),
+            lines,
+        }
+    }
+
+    /// What was wanted.
+    pub(super) fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
+    /// What draws them, from the beginning of an empty line on.
+    pub(super) fn text(&self) -> String {
+        self.shown.join("\r\n")
+    }
+
+    /// What erases them on a screen that has `columns` now: to the first column of the first row that they take, then
+    /// erase to the end of the screen (CUU and ED, ECMA-48 8.3.22 and 8.3.39).
+    pub(super) fn erasure(&self, columns: usize, reflow: Reflow) -> Vec<u8> {
+        let rows = |line: &String| match reflow {
+            Reflow::Wraps => rows(line, columns),
+            Reflow::Cuts => 1,
+        };
+        let up = self.shown.iter().map(rows).sum::<usize>().saturating_sub(1);
+        if up == 0 {
+            b"\r\x1b[J".to_vec()
+        } else {
+            format!("\r\x1b[{up}A\x1b[J").into_bytes()
+        }
+    }
+}
 
 /// `line` without anything that could control the terminal, in less than `columns` columns: in a full line the cursor
 /// would go on to the next one, where we could not erase it.
-pub(super) fn clipped(line: &str, columns: usize) -> String {
-    let mut shown = escape_text(line).into_owned();
-    let mut columns_left = columns.saturating_sub(1);
-    let too_long = shown.char_indices().find_map(|(place, character)| {
-        let width = character.width().unwrap_or(0);
-        let fits = width <= columns_left;
-        columns_left = columns_left.saturating_sub(width);
-        (!fits).then_some(place)
-    });
-    if let Some(place) = too_long {
-        shown.truncate(place);
+fn clipped(line: &str, columns: usize) -> String {
+    let shown = escape_text(line);
+    let columns_max = columns.saturating_sub(1);
+    let width = |character: char| character.width().unwrap_or(0);
+    if shown.chars().map(width).sum::<usize>() <= columns_max {
+        return shown.into_owned();
     }
-    shown
+    let mut used = 0;
+    let kept = shown.chars().take_while(|&character| {
+        used += width(character);
+        used < columns_max
+    });
+    kept.chain(repeat_n(MARK, columns_max.min(1))).collect()
+}
+
+/// How many rows a terminal of `columns` needs for `line`: a character that does not fit goes to the next row.
+fn rows(line: &str, columns: usize) -> usize {
+    let (mut rows, mut used) = (1, 0);
+    for width in line.chars().filter_map(UnicodeWidthChar::width) {
+        if used + width > columns && used > 0 {
+            rows += 1;
+            used = 0;
+        }
+        used += width;
+    }
+    rows
 }
 
 #[cfg(test)]
@@ -33,14 +96,50 @@ mod tests {
         for (line, columns, expected) in [
             ("", 10, ""),
             ("123456789", 10, "123456789"),
-            ("1234567890", 10, "123456789"),
-            ("\u{4f60}\u{597d}\u{5417}", 6, "\u{4f60}\u{597d}"),
-            ("\u{4f60}\u{597d}a", 5, "\u{4f60}\u{597d}"),
+            ("1234567890", 10, "12345678\u{2026}"),
+            ("\u{4f60}\u{597d}\u{5417}", 6, "\u{4f60}\u{597d}\u{2026}"),
+            ("\u{4f60}\u{597d}a", 5, "\u{4f60}\u{2026}"),
             ("a\nb\x1b[2J", 80, r"a\nb\x1b[2J"),
+            ("abc", 2, "\u{2026}"),
             ("abc", 1, ""),
             ("abc", 0, ""),
         ] {
             assert_eq!(clipped(line, columns), expected, "{line:?}");
         }
+    }
+
+    #[test]
+    fn two_lines_are_drawn_where_there_is_room_for_them() {
+        let drawn = |rows| {
+            let lines = ["one", "two", "three"].map(str::to_owned).to_vec();
+            Drawn::new(lines, Screen { columns: 80, rows })
+        };
+        assert_eq!(drawn(24).text(), "one\r\ntwo");
+        assert_eq!(drawn(5).text(), "one");
+    }
+
+    #[test]
+    fn what_a_narrower_terminal_has_wrapped_is_erased_row_by_row() {
+        let drawn = |lines: &[&str]| {
+            let lines = lines.iter().map(ToString::to_string).collect();
+            let (columns, rows) = (120, 24);
+            Drawn::new(lines, Screen { columns, rows })
+        };
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let long = "x".repeat(100);
+        let two = drawn(&[&long, "short"]);
+        for (columns, reflow, erasure) in [
+            (120, Reflow::Wraps, "\r\x1b[1A\x1b[J"),
+            (100, Reflow::Wraps, "\r\x1b[1A\x1b[J"),
+            (99, Reflow::Wraps, "\r\x1b[2A\x1b[J"),
+            (40, Reflow::Wraps, "\r\x1b[3A\x1b[J"),
+            (40, Reflow::Cuts, "\r\x1b[1A\x1b[J"),
+        ] {
+            assert_eq!(text(two.erasure(columns, reflow)), erasure, "{columns}");
+        }
+        assert_eq!(text(drawn(&["one"]).erasure(80, Reflow::Wraps)), "\r\x1b[J");
+        // A wide character does not stand half in one row.
+        let wide = drawn(&[&"\u{4f60}".repeat(10)]);
+        assert_eq!(text(wide.erasure(5, Reflow::Wraps)), "\r\x1b[4A\x1b[J");
     }
 }

@@ -1,3 +1,5 @@
+mod screen;
+
 use super::*;
 use std::fs::File;
 use std::io::Read;
@@ -23,6 +25,7 @@ fn screen(stdout_is_terminal: bool, stderr_is_terminal: bool) -> Screen {
         stderr: err,
         stdout_is_terminal,
         stderr_is_terminal,
+        reflow: Reflow::default(),
     };
     let (terminal, handle) = Terminal::start_with_patience(outputs, Duration::MAX).unwrap();
     Screen {
@@ -94,6 +97,7 @@ fn both_targets_keep_their_common_order() {
         stdout: out,
         stdout_is_terminal: false,
         stderr_is_terminal: false,
+        reflow: Reflow::default(),
     };
     let (terminal, handle) = Terminal::start(outputs).unwrap();
     let mut expected = String::new();
@@ -204,6 +208,7 @@ fn the_descriptor_that_others_share_stays_as_it_is() {
         stdout: out,
         stdout_is_terminal: false,
         stderr_is_terminal: false,
+        reflow: Reflow::default(),
     };
     let (terminal, _) = Terminal::start(outputs).unwrap();
     let flags = OFlag::from_bits_retain(fcntl(&shared, FcntlArg::F_GETFL).unwrap());
@@ -220,6 +225,7 @@ fn a_shared_descriptor_that_is_nonblocking_loses_nothing() {
         stderr: out.into(),
         stdout_is_terminal: false,
         stderr_is_terminal: false,
+        reflow: Reflow::default(),
     };
     let (terminal, handle) = Terminal::start(outputs).unwrap();
     let (_, taken_bytes) = fill(&handle);
@@ -236,32 +242,32 @@ fn a_shared_descriptor_that_is_nonblocking_loses_nothing() {
 #[test]
 fn the_status_line_is_erased_before_other_output_and_drawn_after_it() {
     let screen = screen(true, true);
-    let status = |text: &str| screen.handle.status(Some(text.to_owned()));
+    let status = |text: &str| screen.handle.status(vec![text.to_owned()]);
     status("1 running");
     assert_reads(&screen.stderr, "1 running");
     status("2\x1brunning");
-    assert_reads(&screen.stderr, "\r\x1b[K2\\x1brunning");
+    assert_reads(&screen.stderr, "\r\x1b[J2\\x1brunning");
     screen.handle.say(Target::Stderr, "words");
-    assert_reads(&screen.stderr, "\r\x1b[Kwords\n2\\x1brunning");
+    assert_reads(&screen.stderr, "\r\x1b[Jwords\n2\\x1brunning");
     screen
         .handle
         .try_send(Target::Stdout, Masked::of_masked_parts(b"line\n".to_vec()))
         .unwrap();
-    assert_reads(&screen.stderr, "\r\x1b[K2\\x1brunning");
+    assert_reads(&screen.stderr, "\r\x1b[J2\\x1brunning");
     assert_reads(&screen.stdout, "line\n");
-    screen.handle.status(None);
-    assert_reads(&screen.stderr, "\r\x1b[K");
+    screen.handle.status(Vec::new());
+    assert_reads(&screen.stderr, "\r\x1b[J");
     status(&"x".repeat(200));
-    assert_reads(&screen.stderr, "x".repeat(79));
+    assert_reads(&screen.stderr, "x".repeat(78) + "\u{2026}");
     screen.terminal.finish();
-    assert_eq!(rest_of(screen.stderr), "\r\x1b[K");
+    assert_eq!(rest_of(screen.stderr), "\r\x1b[J");
     assert_eq!(rest_of(screen.stdout), "");
 }
 
 #[test]
 fn a_status_line_on_a_terminal_leaves_a_redirected_stdout_alone() {
     let screen = screen(false, true);
-    screen.handle.status(Some("running".to_owned()));
+    screen.handle.status(vec!["running".to_owned()]);
     assert_reads(&screen.stderr, "running");
     for _ in 0..100 {
         screen
@@ -271,13 +277,13 @@ fn a_status_line_on_a_terminal_leaves_a_redirected_stdout_alone() {
         assert_reads(&screen.stdout, "line\n");
     }
     screen.terminal.finish();
-    assert_eq!(rest_of(screen.stderr), "\r\x1b[K");
+    assert_eq!(rest_of(screen.stderr), "\r\x1b[J");
 }
 
 #[test]
 fn without_a_terminal_there_is_no_status_line() {
     let screen = screen(false, false);
-    screen.handle.status(Some("running".to_owned()));
+    screen.handle.status(vec!["running".to_owned()]);
     screen.handle.say(Target::Stderr, "words");
     screen.terminal.finish();
     assert_eq!(rest_of(screen.stderr), "words\n");
@@ -291,6 +297,7 @@ fn a_terminal_that_takes_nothing_is_skipped_and_told_so() {
         stderr: pty.slave,
         stdout_is_terminal: true,
         stderr_is_terminal: true,
+        reflow: Reflow::default(),
     };
     let (terminal, handle) = Terminal::start_with_patience(outputs, Duration::ZERO).unwrap();
     // Nobody reads yet, so all of this can only be taken by being skipped.
@@ -340,6 +347,7 @@ fn a_pipe_is_never_skipped() {
         stdout: out,
         stdout_is_terminal: false,
         stderr_is_terminal: false,
+        reflow: Reflow::default(),
     };
     let (terminal, handle) = Terminal::start_with_patience(outputs, Duration::ZERO).unwrap();
     let (_, taken_bytes) = fill(&handle);
@@ -358,6 +366,7 @@ fn a_file_and_a_device_take_everything() {
         stderr: null.into(),
         stdout_is_terminal: false,
         stderr_is_terminal: false,
+        reflow: Reflow::default(),
     };
     let (terminal, handle) = Terminal::start(outputs).unwrap();
     handle.say(Target::Stdout, "one");

@@ -2,7 +2,7 @@
 //!
 //! The order holds over both targets as long as neither is blocked. When one is, the other goes on, so that
 //! what we say on stderr appears although nobody reads stdout; two that are the same screen wait for each other. The
-//! status line is drawn only when nothing else waits, and is erased before anything else is written to the screen.
+//! status lines are drawn only when nothing else waits, and are erased before anything else is written to the screen.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -11,19 +11,17 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::super::Target;
-use super::Outputs;
 use super::queue::{Entry, Queue, Shared, Stage};
 use super::sink::{JOINED_BLOCKS_MAX, Progress, Sink};
-use super::status::{ERASE, clipped};
-
-/// Assumed when the terminal does not say.
-const COLUMNS_DEFAULT: usize = 80;
+use super::status::Drawn;
+use super::{Outputs, Reflow, Screen};
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
     sinks: [Sink; 2],
-    /// The status line that stands on the screen.
-    drawn: Option<String>,
+    /// The status lines that stand on the screen.
+    drawn: Option<Drawn>,
+    reflow: Reflow,
     patience: Duration,
 }
 
@@ -43,6 +41,7 @@ impl Writer {
                 Sink::new(outputs.stderr, outputs.stderr_is_terminal),
             ],
             drawn: None,
+            reflow: outputs.reflow,
             patience,
         }
     }
@@ -68,11 +67,12 @@ impl Writer {
             return Step::Write(target);
         }
         if let Some(target) = self.next_target(queue) {
-            if self.must_erase_before(target) {
-                self.drawn = None;
-                self.sink(Target::Stderr)
-                    .batch
-                    .push_back(Entry::own(ERASE.to_vec()));
+            if let Some(drawn) = self
+                .drawn
+                .take_if(|_| self.sinks[target.index()].is_terminal)
+            {
+                let bytes = drawn.erasure(self.screen().columns, self.reflow);
+                self.sink(Target::Stderr).batch.push_back(Entry::own(bytes));
                 return self.next_step(queue);
             }
             self.take_batch(target, queue);
@@ -86,6 +86,7 @@ impl Writer {
             return Step::End;
         }
         queue.asleep = true;
+        queue.unsettled.clear();
         Step::Wait(self.time_until_skip(queue))
     }
 
@@ -124,10 +125,6 @@ impl Writer {
             && !(shares_screen && self.has_begun(target.other()) && !self.has_begun(target))
     }
 
-    fn must_erase_before(&self, target: Target) -> bool {
-        self.drawn.is_some() && self.sinks[target.index()].is_terminal
-    }
-
     /// Moves what waits for `target` to its batch, up to the first entry that comes after one of the other target.
     fn take_batch(&mut self, target: Target, queue: &mut Queue) {
         let other = target.other();
@@ -142,26 +139,37 @@ impl Writer {
         self.sink(target).batch.extend(entries.drain(..count));
     }
 
-    /// The bytes that bring the status line up to date, if it can be written now.
+    /// The bytes that bring the status lines up to date, if they can be written now.
     fn status_change(&mut self, queue: &Queue) -> Option<Vec<u8>> {
         let stderr = &self.sinks[Target::Stderr.index()];
         if !stderr.is_terminal || !self.is_ready(Target::Stderr, queue) {
             return None;
         }
-        let wanted = queue.status.clone().filter(|_| queue.stage == Stage::Open);
-        if wanted == self.drawn {
+        let wanted: &[String] = match queue.stage {
+            Stage::Open => &queue.status,
+            Stage::Closing | Stage::Abandoned | Stage::Ended => &[],
+        };
+        let stands = self.drawn.as_ref().map_or(&[][..], Drawn::lines);
+        if wanted == stands {
             return None;
         }
+        let screen = self.screen();
         let mut bytes = Vec::new();
-        if self.drawn.is_some() {
-            bytes.extend_from_slice(ERASE);
+        if let Some(drawn) = self.drawn.take() {
+            bytes = drawn.erasure(screen.columns, self.reflow);
         }
-        if let Some(line) = &wanted {
-            let columns = stderr.columns().unwrap_or(COLUMNS_DEFAULT);
-            bytes.extend_from_slice(clipped(line, columns).as_bytes());
+        // In the background the screen is another program's, but for what we have to say.
+        let stderr = &self.sinks[Target::Stderr.index()];
+        if !wanted.is_empty() && stderr.is_in_foreground() {
+            let drawn = Drawn::new(wanted.to_vec(), screen);
+            bytes.extend_from_slice(drawn.text().as_bytes());
+            self.drawn = Some(drawn);
         }
-        self.drawn = wanted;
         (!bytes.is_empty()).then_some(bytes)
+    }
+
+    fn screen(&self) -> Screen {
+        Screen::of(&self.sinks[Target::Stderr.index()])
     }
 
     /// Whether everything is written; a terminal that is skipped still has to be told so.
