@@ -246,8 +246,8 @@ impl TerminalHandle {
 
     /// Sets the lines that stand below all other output while stderr is a terminal, two at most, or with none takes them
     /// away. Each is clipped to the terminal's width, and what could control the terminal is shown escaped.
-    pub fn status(&self, lines: Vec<String>) {
-        self.shared.set_status(lines);
+    pub fn status(&self, lines: impl AsRef<[String]>) {
+        self.shared.set_status(lines.as_ref());
     }
 
     /// Has `token` dropped when everything that was sent is written and the status lines are as they were set, or when

@@ -180,7 +180,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn set_status(&self, lines: Vec<String>) {
+    pub(super) fn set_status(&self, lines: &[String]) {
         let masked = lines.iter().map(|line| self.masked(line).into_owned());
         let lines: Vec<String> = masked.collect();
         let mut queue = self.lock();

@@ -180,8 +180,8 @@ fn the_status_lines_stand_below_everything_else() {
     };
     let (terminal, handle) = Terminal::start(outputs).unwrap();
     handle.status(vec!["counts".to_owned(), "items".to_owned()]);
-    handle.say(Target::Stderr, "words".to_owned());
-    handle.say(Target::Stdout, "more words".to_owned());
+    handle.say(Target::Stderr, "words");
+    handle.say(Target::Stdout, "more words");
     handle.status(vec!["counts 2".to_owned(), "items 2".to_owned()]);
     emulator.wait_for("items 2");
     assert_eq!(
@@ -191,7 +191,7 @@ fn the_status_lines_stand_below_everything_else() {
     // What was to be written is written when the token is dropped.
     let (token, dropped) = std::sync::mpsc::channel::<()>();
     handle.status(Vec::new());
-    handle.say(Target::Stderr, "suspended".to_owned());
+    handle.say(Target::Stderr, "suspended");
     handle.settle(token);
     assert!(dropped.recv().is_err());
     emulator.wait_for("suspended");
