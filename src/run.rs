@@ -183,7 +183,7 @@ pub fn run(
     // As long as the pool is not read.
     let inherited = Arc::new(masker(&[], surroundings, UnknownKeys::Masked));
     handle.mask_with(Arc::clone(&inherited));
-    die_of_panics(inherited);
+    die_of_panics(Arc::clone(&inherited));
     let handle = if github_actions::reads_us(surroundings) {
         handle.disarming()
     } else {
@@ -220,7 +220,7 @@ pub fn run(
         let result = match resolved {
             Ok(invocation) => {
                 let voice = Voice::new(handle.clone(), &invocation, surroundings, line);
-                match reports(&invocation) {
+                match reports(&invocation, &inherited) {
                     Ok((metrics, junit)) => {
                         let visit = Visit {
                             invocation,
@@ -249,8 +249,12 @@ pub fn run(
 }
 
 /// The files that are to tell how the run goes.
-fn reports(invocation: &Invocation) -> Result<(Option<Metrics>, Option<Junit>)> {
-    Ok((Metrics::wanted(invocation)?, Junit::wanted(invocation)?))
+fn reports(
+    invocation: &Invocation,
+    masker: &Arc<Masker>,
+) -> Result<(Option<Metrics>, Option<Junit>)> {
+    let junit = Junit::wanted(invocation, masker)?;
+    Ok((Metrics::wanted(invocation)?, junit))
 }
 
 /// The format that was typed, or that the environment gives, for what is wrong with all else.
@@ -423,6 +427,9 @@ impl Visit<'_> {
         let masker = masker(&secrets, self.surroundings, self.invocation.unknown_keys);
         let masker = Arc::new(masker);
         self.terminal.mask_with(Arc::clone(&masker));
+        if let Some(junit) = &self.junit {
+            junit.mask_with(&masker);
+        }
         die_of_panics(Arc::clone(&masker));
         let root = &self.invocation.place.root;
         if self.invocation.network_state == NetworkState::Refused {

@@ -1,6 +1,7 @@
 //! Writes `--junit` when a run has ended, well or badly.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Exit;
@@ -9,7 +10,9 @@ use super::report_file::ReportFile;
 use super::signals::Signals;
 use crate::config::resolve::Invocation;
 use crate::disk::whole_file;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::escape::escape_text;
+use crate::output::mask::Masker;
 use crate::report::junit;
 use crate::report::result::ItemResult;
 use crate::state::run_record::RunRecord;
@@ -21,6 +24,7 @@ pub(super) struct Junit {
     /// What the run has come to, if it got so far.
     text: RefCell<Option<String>>,
     turned_away: Cell<bool>,
+    masker: RefCell<Arc<Masker>>,
 }
 
 impl Junit {
@@ -29,7 +33,7 @@ impl Junit {
     /// # Errors
     ///
     /// A usage error when the file cannot be one.
-    pub(super) fn wanted(invocation: &Invocation) -> Result<Option<Self>> {
+    pub(super) fn wanted(invocation: &Invocation, masker: &Arc<Masker>) -> Result<Option<Self>> {
         let Some(path) = invocation.junit.clone().filter(|_| !invocation.dry_run) else {
             return Ok(None);
         };
@@ -38,7 +42,13 @@ impl Junit {
             workflow: invocation.workflow.name.clone(),
             text: RefCell::new(None),
             turned_away: Cell::new(false),
+            masker: RefCell::new(Arc::clone(masker)),
         }))
+    }
+
+    /// From now on, what stops the run is masked with this.
+    pub(super) fn mask_with(&self, masker: &Arc<Masker>) {
+        self.masker.replace(Arc::clone(masker));
     }
 
     /// Another run holds the workflow: the file is that one's.
@@ -57,10 +67,19 @@ impl Junit {
         if self.turned_away.get() {
             return;
         }
-        let error = result.as_ref().err();
+        let error = result.as_ref().err().map(|error| self.masked(error));
         let text = self.text.take();
-        let text = text.unwrap_or_else(|| junit::of_no_run(&self.workflow, error));
+        let text = text.unwrap_or_else(|| junit::of_no_run(&self.workflow, error.as_ref()));
         let to = (signals, voice);
         self.file.write(text, whole_file::write_as_usual, to).await;
+    }
+    fn masked(&self, error: &Error) -> Error {
+        let masker = self.masker.borrow();
+        let mask = |text: &str| masker.mask_text(&escape_text(text)).into_owned();
+        let told = Error::new(error.status(), mask(&error.to_string()));
+        match error.hint() {
+            Some(hint) => told.with_hint(mask(hint)),
+            None => told,
+        }
     }
 }

@@ -235,7 +235,9 @@ fn a_key_command_that_hangs_is_given_up_and_nothing_that_it_has_said_is_shown() 
 #[test]
 fn json_without_parallel_is_for_the_dry_run_only() {
     let workspace = Workspace::new(&["a"], "exit 0");
-    refused(&workspace, &["--format", "json", "w"], &["--parallel 1"]);
+    let asked = workspace.orchestrate(&["--format", "json", "w"]);
+    asked.finish().exits(2).says(&["--parallel 1"]);
+    untouched(&workspace);
     let workspace = Workspace::new(&["a"], "exit 0");
     workspace
         .orchestrate(&["--format", "json", "--parallel", "1", "w"])
