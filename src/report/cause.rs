@@ -153,8 +153,8 @@ fn without_particulars(line: &str, failure: &ItemResult) -> String {
     for word in line.split_whitespace() {
         let is_code = words.last().is_some_and(|before| is_telling(before));
         let word = generalised(word, is_code);
-        // A date and a time are two words.
-        if word != "<time>" || words.last().is_none_or(|before| *before != word) {
+        // A date and a time are two words; at the beginning they say nothing.
+        if word != "<time>" || words.last().is_some_and(|before| *before != word) {
             words.push(word);
         }
     }
@@ -317,9 +317,10 @@ mod tests {
             ("took 12.5s of 30", "took <n>s of <n>"),
             ("page3of9.", "page<n>of<n>."),
             ("1,000 tokens, 3.14.", "<n> tokens, <n>."),
-            ("2026-11-23T00:14:48.123Z ERROR x", "<time> ERROR x"),
-            ("[2026-11-23 00:14:48,123] ERROR x", "<time> ERROR x"),
-            ("00:14:48 ERROR x", "<time> ERROR x"),
+            ("2026-11-23T00:14:48.123Z ERROR x", "ERROR x"),
+            ("[2026-11-23 00:14:48,123] ERROR x", "ERROR x"),
+            ("00:14:48 ERROR x", "ERROR x"),
+            ("since 2026-11-23 00:14:48 down", "since <time> down"),
             ("open /srv/a/b.txt: denied", "open <path>: denied"),
             ("open \"./b.txt\", denied", "open \"<path>\", denied"),
             ("docs/a.md:12: bad", "<path>: bad"),
