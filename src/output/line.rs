@@ -83,7 +83,10 @@ impl Stream {
     /// Shows the unfinished line (a prompt, a progress line), less what may begin a key and less a torn code point;
     /// what comes of it later is shown as a further line. The log gets the same bytes.
     pub fn flush_partial(&mut self, produced: &mut Produced) {
-        self.pass_on(produced, MaskedStream::flush);
+        self.pass_on(produced, |masked, log| {
+            masked.flush(log);
+            false
+        });
         let bytes = self.lines.showable_bytes();
         self.lines.show_partial(bytes, produced.display.buffer());
     }
@@ -91,7 +94,10 @@ impl Stream {
     /// The stream has ended: appends all that was held back. Only the display gets a line feed that the child did
     /// not write.
     pub fn finish(&mut self, produced: &mut Produced) {
-        self.pass_on(produced, MaskedStream::finish);
+        self.pass_on(produced, |masked, log| {
+            masked.finish(log);
+            false
+        });
         if self.lines.partial.is_empty() {
             self.lines.continued = false;
         } else {
@@ -99,22 +105,24 @@ impl Stream {
         }
     }
 
-    /// Appends to the log what `mask` makes, and to the display the lines of it.
+    /// Appends to the log what `mask` makes, and to the display the lines of it. `mask` says whether that is known to
+    /// be plain.
     fn pass_on(
         &mut self,
         produced: &mut Produced,
-        mask: impl FnOnce(&mut MaskedStream, &mut Masked<Vec<u8>>),
+        mask: impl FnOnce(&mut MaskedStream, &mut Masked<Vec<u8>>) -> bool,
     ) {
         let before = produced.log.get().len();
-        mask(&mut self.masked, &mut produced.log);
+        let known_plain = mask(&mut self.masked, &mut produced.log);
         let masked = produced.log.as_slice().after(before);
-        self.lines.take(masked, produced.display.buffer());
+        let display = produced.display.buffer();
+        self.lines.take(masked, known_plain, display);
     }
 }
 
 impl Lines {
     /// Takes masked bytes; what is appended to `display` is made of them and of our own prefix.
-    fn take(&mut self, masked: Masked<&[u8]>, display: &mut Vec<u8>) {
+    fn take(&mut self, masked: Masked<&[u8]>, known_plain: bool, display: &mut Vec<u8>) {
         let masked = masked.bytes();
         let Some(last) = memrchr(b'\n', masked) else {
             self.extend_partial(masked, display);
@@ -128,13 +136,12 @@ impl Lines {
             self.end_line(display);
             whole = &whole[first + 1..];
         }
-        self.show_lines(whole, display);
+        self.show_lines(whole, known_plain || is_plain_lines(whole), display);
         self.extend_partial(rest, display);
     }
 
-    /// Shows a block of whole lines; nothing is pending.
-    fn show_lines(&mut self, block: &[u8], display: &mut Vec<u8>) {
-        let plain = is_plain_lines(block);
+    /// Shows a block of whole lines, which [`is_plain_lines`] if `plain`; nothing is pending.
+    fn show_lines(&mut self, block: &[u8], plain: bool, display: &mut Vec<u8>) {
         let line_count = memchr_iter(b'\n', block).count();
         display.reserve(block.len() + line_count * self.prefix.get().len());
         let mut start = 0;

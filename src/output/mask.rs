@@ -12,6 +12,7 @@
 //! Everything here is pure.
 
 mod encoding;
+mod glance;
 mod index;
 pub mod inherited;
 mod mark;
@@ -28,6 +29,7 @@ mod wrap;
 use std::borrow::Cow;
 use std::fmt;
 
+use self::glance::glance;
 use self::index::{Found, Hit, WindowIndex};
 use self::mark::{Mark, Run, Writing, colour_codes, unite};
 pub use self::masked::{HoldsText, Masked};
@@ -125,18 +127,22 @@ impl Masker {
             runs,
             codes,
             plain,
+            is_ascii,
         } = sight;
-        *differs = view.look_at(text);
+        let mut cut;
+        (*is_ascii, cut) = self.glance(text, ends);
+        *differs = !*is_ascii && view.look_at(text);
         self.windows.search(&self.needles, text, found);
         self.search_shapes(text, &mut found.bytes_compared, |mark| marks.push(mark));
         if !*differs {
-            self.wraps().follow(text, ends, wrapped, found);
+            self.wraps().follow(text, ends, cut, wrapped, found);
         }
         marks.extend(found.hits.drain(..).map(|hit| self.mark(hit)));
         if *differs {
             let seen = &view.bytes;
             self.windows.search(&self.needles, seen, found);
-            self.wraps().follow(seen, ends, wrapped, found);
+            (_, cut) = self.glance(seen, ends);
+            self.wraps().follow(seen, ends, cut, wrapped, found);
             unite(marks, self.label_count, plain);
             let place = |mark: Mark| Mark {
                 start: view.place(mark.start),
@@ -158,6 +164,20 @@ impl Masker {
                 plain.get(next).is_none_or(|it| it.start >= end)
             });
         }
+    }
+
+    /// Whether `text` is printable ASCII, TAB and line feeds alone, and whether any of its lines ends in the beginning of a needle.
+    fn glance(&self, text: &[u8], ends: bool) -> (bool, bool) {
+        if self.needles.is_empty() {
+            return (glance(text, |_| {}), false);
+        }
+        let mut cut = false;
+        let mut look_before = |end| cut |= self.beginnings.end_line(&self.needles, text, end);
+        if ends {
+            look_before(text.len());
+        }
+        let is_ascii = glance(text, look_before);
+        (is_ascii, cut)
     }
 
     const fn wraps(&self) -> Wraps<'_> {
@@ -225,6 +245,8 @@ struct Sight {
     codes: Vec<(usize, usize)>,
     /// What is marked in the text itself, not only in its view.
     plain: Vec<Run>,
+    /// Whether the text is printable ASCII, TAB and line feeds alone.
+    is_ascii: bool,
 }
 
 impl Sight {

@@ -1,29 +1,29 @@
 //! Finds every stretch of a text that shares a window with a needle, at the cost of a look-up every few bytes.
 //!
 //! A run of `window` bytes holds, at one of any `window − gram + 1` places in a row, a whole *gram* of `gram` bytes. So
-//! it is enough to look at the gram at each `stride`-th place of a text: a bit set of the grams of all needles turns
+//! it is enough to look at the gram at each `stride`-th place of a text: a filter of the grams of all needles turns
 //! nearly every one down, and the rest is compared. Every window of every needle counts, so reads, wraps, cuts and the
 //! edges of base64 need nothing special here. Pure.
 
 use zeroize::Zeroizing;
 
-use super::needle::Needle;
-
-/// What needles with windows of at least sixteen bytes are looked up by.
-const LONG_GRAM_BYTES: usize = 8;
-
-/// What the others are looked up by.
-const SHORT_GRAM_BYTES: usize = 4;
+use super::needle::{Needle, SECRET_BYTES_MIN};
 
 /// From so many bytes on, a window is long.
 const LONG_WINDOW_BYTES: usize = 16;
 
-/// The bit set has this many bits for each gram, as a power of two: one sample in 2⁵ or more is compared in vain.
-const FILTER_BITS_PER_GRAM_LOG2: u32 = 5;
+/// Of long windows, of any that begin in twelve places in a row, one holds the sampled five bytes.
+type LongGrams = GramIndex<5, { LONG_WINDOW_BYTES - 5 + 1 }>;
 
-const FILTER_BITS_LOG2_MIN: u32 = 12;
-const FILTER_BITS_LOG2_MAX: u32 = 24;
-const BITS_PER_WORD: usize = 64;
+/// Of the others, which have at least as many bytes as a secret, this holds for five places.
+type ShortGrams = GramIndex<4, { SECRET_BYTES_MIN - 4 + 1 }>;
+
+/// Samples are looked up by so many at once, so that the processor need not wait for one before the next.
+const SAMPLES_AT_ONCE: usize = 4;
+
+/// How many words a filter has: 128 KiB, which stay in the cache. With a hundred keys one sample in 20 is compared in
+/// vain, with ten nearly none.
+const FILTER_WORDS: usize = 1 << 14;
 
 /// A stretch of a text that is found in a needle, at least a window long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,16 +48,16 @@ pub(super) struct Found {
 /// All windows of all needles.
 #[derive(Default)]
 pub(super) struct WindowIndex {
-    long: GramIndex,
-    short: GramIndex,
+    long: LongGrams,
+    short: ShortGrams,
 }
 
 impl WindowIndex {
     pub(super) fn new(needles: &[Needle]) -> Self {
         let is_long = |needle: &Needle| needle.window >= LONG_WINDOW_BYTES;
         Self {
-            long: GramIndex::new(needles, LONG_GRAM_BYTES, is_long),
-            short: GramIndex::new(needles, SHORT_GRAM_BYTES, |needle| !is_long(needle)),
+            long: GramIndex::new(needles, is_long),
+            short: GramIndex::new(needles, |needle| !is_long(needle)),
         }
     }
 
@@ -69,9 +69,8 @@ impl WindowIndex {
 
     /// Every `(needle, offset)` such that the window of `needle` before `offset` ends `text`.
     pub(super) fn ends(&self, needles: &[Needle], text: &[u8], mut take: impl FnMut(u32, usize)) {
-        for index in [&self.long, &self.short] {
-            index.ends(needles, text, &mut take);
-        }
+        self.long.ends(needles, text, &mut take);
+        self.short.ends(needles, text, &mut take);
     }
 }
 
@@ -85,14 +84,11 @@ struct Occurrence {
     is_idle: bool,
 }
 
+/// Windows by their grams of `GRAM` bytes, for texts that are looked at every `STRIDE` bytes.
 #[derive(Default)]
-struct GramIndex {
-    gram_bytes: usize,
-    /// The distance between samples, in bytes; 0 without needles.
-    stride: usize,
+struct GramIndex<const GRAM: usize, const STRIDE: usize> {
+    /// Each gram sets two bits of one word (a blocked Bloom filter).
     filter: Zeroizing<Vec<u64>>,
-    /// How far the hash is shifted to be the number of a bit of the filter.
-    filter_shift: u32,
     /// Where the occurrences of a bucket begin; the next bucket's beginning ends them.
     buckets: Vec<u32>,
     bucket_shift: u32,
@@ -100,15 +96,13 @@ struct GramIndex {
     occurrences: Vec<Occurrence>,
 }
 
-impl GramIndex {
-    fn new(needles: &[Needle], gram_bytes: usize, belongs: impl Fn(&Needle) -> bool) -> Self {
+impl<const GRAM: usize, const STRIDE: usize> GramIndex<GRAM, STRIDE> {
+    fn new(needles: &[Needle], belongs: impl Fn(&Needle) -> bool) -> Self {
         let mut occurrences = Vec::new();
-        let mut window_min = usize::MAX;
         for (number, needle) in (0..).zip(needles).filter(|(_, needle)| belongs(needle)) {
-            window_min = window_min.min(needle.window);
-            for (offset, gram) in (0..).zip(needle.bytes.windows(gram_bytes)) {
+            for (offset, gram) in (0..).zip(needle.bytes.windows(GRAM)) {
                 occurrences.push(Occurrence {
-                    hash: hash(gram),
+                    hash: hash::<GRAM>(gram),
                     needle: number,
                     offset,
                     is_idle: false,
@@ -120,18 +114,11 @@ impl GramIndex {
         }
         occurrences.sort_unstable_by_key(|it| (it.hash, it.needle, it.offset));
         for same in occurrences.chunk_by_mut(|one, other| one.hash == other.hash) {
-            set_idle(needles, gram_bytes, same);
+            set_idle(needles, GRAM, same);
         }
         let count_log2 = usize::BITS - occurrences.len().leading_zeros();
-        let filter_log2 = count_log2 + FILTER_BITS_PER_GRAM_LOG2;
-        let filter_log2 = filter_log2.clamp(FILTER_BITS_LOG2_MIN, FILTER_BITS_LOG2_MAX);
-        // Blocks one after the other are faster to read than what lies a byte further apart.
-        let stride = (window_min - gram_bytes + 1).min(LONG_GRAM_BYTES);
         let mut index = Self {
-            gram_bytes,
-            stride,
-            filter: Zeroizing::new(vec![0; (1 << filter_log2) / BITS_PER_WORD]),
-            filter_shift: u32::BITS - filter_log2,
+            filter: Zeroizing::new(vec![0; FILTER_WORDS]),
             buckets: vec![0; (1 << count_log2) + 1],
             bucket_shift: u32::BITS - count_log2,
             occurrences,
@@ -145,8 +132,8 @@ impl GramIndex {
         let key = |it: &Occurrence| (it.hash >> shift, it.is_idle, it.hash, it.needle, it.offset);
         self.occurrences.sort_unstable_by_key(key);
         for occurrence in &self.occurrences {
-            let bit = (occurrence.hash >> self.filter_shift) as usize;
-            self.filter[bit / BITS_PER_WORD] |= 1 << (bit % BITS_PER_WORD);
+            let [one, other] = bits(occurrence.hash);
+            self.filter[word(occurrence.hash)] |= 1 << one | 1 << other;
             self.buckets[(occurrence.hash >> shift) as usize + 1] += 1;
         }
         let mut before = 0;
@@ -161,54 +148,34 @@ impl GramIndex {
         &self.occurrences[self.buckets[bucket] as usize..self.buckets[bucket + 1] as usize]
     }
 
-    fn may_hold(&self, hash: u32) -> bool {
-        self.bit(hash) == 1
-    }
-
-    fn bit(&self, hash: u32) -> u64 {
-        let bit = (hash >> self.filter_shift) as usize;
-        self.filter[bit / BITS_PER_WORD] >> (bit % BITS_PER_WORD) & 1
-    }
-
     fn search(&self, needles: &[Needle], text: &[u8], found: &mut Found) {
-        match (self.stride, self.gram_bytes) {
-            (0, _) => {}
-            (_, LONG_GRAM_BYTES) => self.search_long(needles, text, found),
-            (stride, _) => {
-                let mut place = 0;
-                while let Some(gram) = text[place..].first_chunk::<SHORT_GRAM_BYTES>() {
-                    let hash = hash_short(*gram);
-                    if self.may_hold(hash) {
-                        self.compare_at(needles, text, place, hash, found);
-                    }
-                    place = text.len().min(place + stride);
-                }
+        let Some(filter) = self.filter.first_chunk() else {
+            return;
+        };
+        let mut compare = |place, hash| {
+            if may_hold(filter, hash) == 1 {
+                self.compare_at(needles, text, place, hash, found);
             }
-        }
-    }
-
-    /// A run of sixteen bytes holds a whole block of eight. Four of them are looked up at once, so that the processor
-    /// need not wait for one before the next.
-    fn search_long(&self, needles: &[Needle], text: &[u8], found: &mut Found) {
-        let (blocks, _) = text.as_chunks::<LONG_GRAM_BYTES>();
-        let (fours, rest) = blocks.as_chunks::<4>();
-        for (number, four) in fours.iter().enumerate() {
-            let hashes = four.map(hash_long);
-            if hashes.iter().fold(0, |any, hash| any | self.bit(*hash)) == 0 {
+        };
+        let stretches = text.chunks_exact(SAMPLES_AT_ONCE * STRIDE);
+        let rest = text.len() - stretches.remainder().len();
+        for (number, stretch) in stretches.enumerate() {
+            let hashes: [u32; SAMPLES_AT_ONCE] =
+                std::array::from_fn(|sample| hash::<GRAM>(&stretch[sample * STRIDE..]));
+            if hashes
+                .iter()
+                .fold(0, |any, hash| any | may_hold(filter, *hash))
+                == 0
+            {
                 continue;
             }
-            for (within, hash) in hashes.into_iter().enumerate() {
-                if self.may_hold(hash) {
-                    let place = (4 * number + within) * LONG_GRAM_BYTES;
-                    self.compare_at(needles, text, place, hash, found);
-                }
+            for (sample, hash) in hashes.into_iter().enumerate() {
+                compare((number * SAMPLES_AT_ONCE + sample) * STRIDE, hash);
             }
         }
-        for (number, block) in (4 * fours.len()..).zip(rest) {
-            let hash = hash_long(*block);
-            if self.may_hold(hash) {
-                self.compare_at(needles, text, number * LONG_GRAM_BYTES, hash, found);
-            }
+        let last = (text.len() + 1).saturating_sub(GRAM);
+        for place in (rest..last).step_by(STRIDE) {
+            compare(place, hash::<GRAM>(&text[place..]));
         }
     }
 
@@ -231,12 +198,11 @@ impl GramIndex {
             let needle = &needles[occurrence.needle as usize];
             let value = &needle.bytes[..];
             let offset = occurrence.offset as usize;
-            let beyond = needle.window - self.gram_bytes;
+            let beyond = needle.window - GRAM;
             let left = same_suffix(&text[..place], &value[..offset], beyond);
-            let most = self.gram_bytes + beyond;
-            let right = same_prefix(&text[place..], &value[offset..], most);
+            let right = same_prefix(&text[place..], &value[offset..], GRAM + beyond);
             found.bytes_compared += (left + right) as u64;
-            if right >= self.gram_bytes && left + right >= needle.window {
+            if right >= GRAM && left + right >= needle.window {
                 found.push(Hit {
                     start: place - left,
                     end: place + right,
@@ -248,14 +214,16 @@ impl GramIndex {
     }
 
     fn ends(&self, needles: &[Needle], text: &[u8], take: &mut impl FnMut(u32, usize)) {
-        if self.stride == 0 || text.len() < self.gram_bytes {
+        let Some(gram) = text.last_chunk::<GRAM>() else {
+            return;
+        };
+        if self.occurrences.is_empty() {
             return;
         }
-        let gram = &text[text.len() - self.gram_bytes..];
-        let hash = hash(gram);
+        let hash = hash::<GRAM>(gram);
         for occurrence in self.bucket(hash).iter().filter(|it| it.hash == hash) {
             let needle = &needles[occurrence.needle as usize];
-            let end = occurrence.offset as usize + self.gram_bytes;
+            let end = occurrence.offset as usize + GRAM;
             if end >= needle.window && text.ends_with(&needle.bytes[end - needle.window..end]) {
                 take(occurrence.needle, end);
             }
@@ -327,18 +295,35 @@ fn same_suffix(one: &[u8], other: &[u8], most: usize) -> usize {
     pairs.take_while(|(one, other)| one == other).count()
 }
 
-fn hash(gram: &[u8]) -> u32 {
-    if let Ok(gram) = gram.try_into() {
-        return hash_long(gram);
-    }
-    gram.try_into().map_or(0, hash_short)
+/// The hash of the first `GRAM` bytes, of at most eight: multiplicative hashing (Knuth, TAOCP 6.4).
+fn hash<const GRAM: usize>(bytes: &[u8]) -> u32 {
+    let word = match (GRAM, bytes.first_chunk()) {
+        // One load, where there is room for it.
+        (5.., Some(eight)) => {
+            u64::from_le_bytes(*eight) & (u64::MAX >> (u64::BITS as usize - 8 * GRAM))
+        }
+        _ => {
+            let mut padded = [0; 8];
+            padded[..GRAM].copy_from_slice(&bytes[..GRAM]);
+            u64::from_le_bytes(padded)
+        }
+    };
+    (word.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
 }
 
-/// Multiplicative hashing (Knuth, TAOCP 6.4); the upper bits are the good ones.
-fn hash_long(gram: [u8; LONG_GRAM_BYTES]) -> u32 {
-    (u64::from_le_bytes(gram).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
+/// 1 if a gram may have this hash.
+fn may_hold(filter: &[u64; FILTER_WORDS], hash: u32) -> u64 {
+    let [one, other] = bits(hash);
+    let word = filter[word(hash)];
+    word >> one & word >> other & 1
 }
 
-fn hash_short(gram: [u8; SHORT_GRAM_BYTES]) -> u32 {
-    u32::from_le_bytes(gram).wrapping_mul(0x9E37_79B1)
+/// Which word of the filter a hash belongs to.
+const fn word(hash: u32) -> usize {
+    (hash >> (u32::BITS - FILTER_WORDS.ilog2())) as usize
+}
+
+/// Which bits of a word of the filter stand for a hash: its lower half says so, as the upper bits choose the word.
+const fn bits(hash: u32) -> [u32; 2] {
+    [hash >> 5 & 0x3f, hash >> 11 & 0x3f]
 }

@@ -88,9 +88,15 @@ pub(super) struct Shapes {
 impl Shapes {
     pub(super) fn new() -> Self {
         let prefixes = SHAPES.iter().map(|shape| shape.prefix);
+        // The fewer beginnings, the fewer places that look like one in vain.
+        let is_shortest = |prefix: &&str| {
+            let begins_so =
+                |other: &Shape| *prefix != other.prefix && prefix.starts_with(other.prefix);
+            !SHAPES.iter().any(begins_so)
+        };
         let beginnings = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostFirst)
-            .build(prefixes)
+            .build(prefixes.filter(is_shortest))
             .expect("a handful of short literals make an automaton");
         Self { beginnings }
     }
@@ -105,13 +111,14 @@ impl Shapes {
     /// Tells every key that stands in `text`, by its shape's number. The work that it was is counted.
     pub(super) fn search(&self, text: &[u8], bytes_compared: &mut u64, mut take: impl FnMut(Mark)) {
         for found in self.beginnings.find_iter(text) {
-            let number = found.pattern().as_usize();
-            let shape = &SHAPES[number];
-            let (start, body) = (found.start(), &text[found.end()..]);
+            let start = found.start();
             let begins_word = start == 0 || !is_word(text[start - 1]);
             if !begins_word {
                 continue;
             }
+            let Some((number, shape, body)) = shape_of(&text[start..]) else {
+                continue;
+            };
             let near = &body[..body.len().min(SHAPE_BYTES_MAX)];
             let length = near
                 .iter()
@@ -124,7 +131,7 @@ impl Shapes {
                 let owner = u32::try_from(number).expect("a handful of shapes");
                 take(Mark {
                     start,
-                    end: found.end() + length,
+                    end: start + shape.prefix.len() + length,
                     owner,
                 });
             }
@@ -136,10 +143,12 @@ impl Shapes {
         let near = &text[text.len() - text.len().min(SHAPE_BYTES_MAX)..];
         let mut found = self.beginnings.find_iter(near);
         let pending = found.find(|found| {
-            let shape = &SHAPES[found.pattern().as_usize()];
-            let begins_word = found.start() == 0 || !is_word(near[found.start() - 1]);
-            let mut body = near[found.end()..].iter();
-            begins_word && body.all(|&byte| shape.body.holds(byte))
+            let start = found.start();
+            let begins_word = start == 0 || !is_word(near[start - 1]);
+            let goes_on = |(_, shape, body): (usize, &Shape, &[u8])| {
+                body.iter().all(|&byte| shape.body.holds(byte))
+            };
+            begins_word && shape_of(&near[start..]).is_some_and(goes_on)
         });
         pending.map_or(0, |found| near.len() - found.start())
     }
@@ -154,6 +163,15 @@ impl Body {
             Self::Hex => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
         }
     }
+}
+
+/// The shape with the beginning of which `text` begins, its number, and what follows.
+fn shape_of(text: &[u8]) -> Option<(usize, &'static Shape, &[u8])> {
+    let mut shapes = SHAPES.iter().enumerate();
+    shapes.find_map(|(number, shape)| {
+        let body = text.strip_prefix(shape.prefix.as_bytes())?;
+        Some((number, shape, body))
+    })
 }
 
 const fn is_word(byte: u8) -> bool {

@@ -39,8 +39,10 @@ impl MaskedStream {
     }
 
     /// Takes the next bytes and appends to `out` the lines that are whole, masked.
-    pub fn feed(&mut self, bytes: &[u8], out: &mut Masked<Vec<u8>>) {
-        self.progress.feed(&self.masker, bytes, out.buffer());
+    ///
+    /// `true`: all that was appended is known to be printable ASCII, TAB and line feeds, so that nobody need look again.
+    pub fn feed(&mut self, bytes: &[u8], out: &mut Masked<Vec<u8>>) -> bool {
+        self.progress.feed(&self.masker, bytes, out.buffer())
     }
 
     /// Whether [`Self::flush`] may have anything to append.
@@ -87,11 +89,13 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn feed(&mut self, masker: &Masker, mut bytes: &[u8], out: &mut Vec<u8>) {
+    /// Whether all that was appended is known to be printable ASCII, TAB and line feeds.
+    pub(super) fn feed(&mut self, masker: &Masker, mut bytes: &[u8], out: &mut Vec<u8>) -> bool {
         if masker.is_empty() {
             out.extend_from_slice(bytes);
-            return;
+            return false;
         }
+        let mut ascii = true;
         self.is_flushed &= bytes.is_empty();
         while !bytes.is_empty() {
             let near = &bytes[..bytes.len().min(HELD_BYTES_MAX - self.held.len())];
@@ -106,6 +110,7 @@ impl Progress {
             if is_new && end.is_some() {
                 masker.look(taken, true, &mut self.wrapped, &mut self.sight);
                 self.sight.write(masker, taken, 0, taken.len(), false, out);
+                ascii &= self.sight.keeps_ascii();
                 continue;
             }
             self.held.extend_from_slice(taken);
@@ -113,8 +118,12 @@ impl Progress {
                 self.end_line(masker, out);
             } else if self.held.len() == HELD_BYTES_MAX {
                 self.cut(masker, out);
+            } else {
+                continue;
             }
+            ascii &= self.sight.keeps_ascii();
         }
+        ascii
     }
 
     pub(super) const fn has_partial(&self) -> bool {
@@ -195,6 +204,11 @@ impl Sight {
             replacements: &masker.replacements,
         };
         writing.write(from, to, open, out)
+    }
+
+    /// Whether the text is printable ASCII, TAB and line feeds, and nothing of it is replaced.
+    const fn keeps_ascii(&self) -> bool {
+        self.is_ascii && self.runs.is_empty()
     }
 
     /// What is seen of `text`, which was looked at, less a sequence that may still get its end.

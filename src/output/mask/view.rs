@@ -201,7 +201,7 @@ const SUSPECT: [bool; 256] = {
 
 /// The next such byte. Most blocks hold none, which is cheaply seen.
 fn next_suspect(text: &[u8], from: usize) -> Option<usize> {
-    const BLOCK_BYTES: usize = 128;
+    const BLOCK_BYTES: usize = 32;
     let mut place = from;
     for block in text[from..].chunks(BLOCK_BYTES) {
         if !is_plain_lines(block)

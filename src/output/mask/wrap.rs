@@ -53,51 +53,42 @@ impl Beginnings {
             }
         }
         entries.sort_unstable();
-        let mut filter = vec![
-            0;
-            if entries.is_empty() {
-                0
-            } else {
-                (1 << 16) / 64
-            }
-        ];
+        let words = if entries.is_empty() {
+            0
+        } else {
+            (1 << 16) / 64
+        };
+        let mut filter = vec![0; words];
         for (hash, _, _) in &entries {
             filter[usize::from(*hash) / 64] |= 1_u64 << (hash % 64);
         }
         Self { filter, entries }
     }
 
-    /// Whether any line of `text` ends in the beginning of a needle.
-    fn end_a_line(&self, needles: &[Needle], text: &[u8], ends: bool) -> bool {
-        if self.entries.is_empty() {
-            return false;
-        }
-        let mut start = 0;
-        for end in memchr::memchr_iter(b'\n', text) {
-            // Only the end of the line counts; what is shorter than four bytes ends in no beginning of a needle.
-            if let Some(last) = text[..end].last_chunk::<REMEMBERED_BYTES_MIN>()
-                && (is_frame_byte(last[REMEMBERED_BYTES_MIN - 1]) || self.may_hold(hash(last)))
-                && self.end(needles, &text[start..end])
-            {
-                return true;
-            }
-            start = end + 1;
-        }
-        ends && self.end(needles, &text[start..])
+    /// Whether the line that ends at `end` ends in the beginning of a needle. That it may is told by its last bytes,
+    /// without a branch.
+    #[inline]
+    pub(super) fn end_line(&self, needles: &[Needle], text: &[u8], end: usize) -> bool {
+        // What is shorter than four bytes ends in no beginning of a needle.
+        text[..end]
+            .last_chunk::<REMEMBERED_BYTES_MIN>()
+            .is_some_and(|last| {
+                (is_frame_byte(last[REMEMBERED_BYTES_MIN - 1]) | self.may_hold(hash(last)))
+                    && self.end(needles, &text[..end])
+            })
     }
 
-    fn end(&self, needles: &[Needle], line: &[u8]) -> bool {
+    #[cold]
+    fn end(&self, needles: &[Needle], text: &[u8]) -> bool {
         let mut any = false;
-        let line = match line.last() {
-            Some(last) if is_frame_byte(*last) => &line[..trimmed(line)],
-            _ => line,
-        };
-        self.of(needles, line, |_, _| any = true);
+        // No needle reaches over a line feed, so it makes no difference where the line begins.
+        self.of(needles, &text[..trimmed(text)], |_, _| any = true);
         any
     }
 
     fn may_hold(&self, hash: u16) -> bool {
-        self.filter[usize::from(hash) / 64] >> (hash % 64) & 1 == 1
+        let word = self.filter.get(usize::from(hash) / 64);
+        word.is_some_and(|word| word >> (hash % 64) & 1 == 1)
     }
 
     /// Every `(needle, bytes)` with whose first bytes `line` ends.
@@ -126,11 +117,20 @@ pub(super) struct Wraps<'a> {
 }
 
 impl Wraps<'_> {
-    /// Adds to the hits in `text`, which are those of whole windows, what line ends have cut. `text` begins where a
-    /// line begins, or goes on with one that leaves nothing open; its last line ends with it if `ends`.
-    pub(super) fn follow(&self, text: &[u8], ends: bool, wrapped: &mut Wrapped, found: &mut Found) {
-        let nothing_open = wrapped.places.is_empty() && found.hits.is_empty();
-        if nothing_open && !self.beginnings.end_a_line(self.needles, text, ends) {
+    /// Adds to the hits in `text`, which are those of whole windows, what line ends have cut; `any` may ([`glance`]).
+    /// `text` begins where a line begins, or goes on with one that leaves nothing open; its last line ends with it if
+    /// `ends`.
+    ///
+    /// [`glance`]: super::glance
+    pub(super) fn follow(
+        &self,
+        text: &[u8],
+        ends: bool,
+        any: bool,
+        wrapped: &mut Wrapped,
+        found: &mut Found,
+    ) {
+        if !any && wrapped.places.is_empty() && found.hits.is_empty() {
             return;
         }
         found.hits.sort_unstable_by_key(|hit| hit.start);
