@@ -50,7 +50,11 @@ fn a_hostile_title_is_never_shown_raw() {
         harmless(&piped.stdout);
         harmless(&piped.stderr);
         assert!(!piped.stdout.contains("\n[issue-7]"), "{}", piped.stdout);
-        let shown = workspace.orchestrate(arguments).on_terminal().finish();
+        let shown = workspace
+            .orchestrate(arguments)
+            .env("ORCHESTRATE_PROGRESS", "never")
+            .on_terminal()
+            .finish();
         harmless(&shown.stdout);
         assert!(!shown.stdout.contains("\n[issue-7]"), "{}", shown.stdout);
     }
@@ -69,7 +73,11 @@ exit 1";
     let piped = workspace.orchestrate(&["-j1", "w"]).finish().exits(1);
     harmless(&piped.stdout);
     harmless(&piped.stderr);
-    let shown = workspace.orchestrate(&["-j1", "w"]).on_terminal().finish();
+    let shown = workspace
+        .orchestrate(&["-j1", "w"])
+        .env("ORCHESTRATE_PROGRESS", "never")
+        .on_terminal()
+        .finish();
     harmless(&shown.exits(1).stdout);
 }
 

@@ -10,6 +10,12 @@ use crate::escape::escape_text;
 /// On a screen of fewer rows there is one status line, however many are wanted.
 const ROWS_FOR_TWO_MIN: usize = 6;
 
+/// To the first column, then erase to the end of the row.
+const ERASE_ROW: &[u8] = b"\r\x1b[K";
+
+/// To the row above.
+const UP: &[u8] = b"\x1b[A";
+
 /// Shown at the end of a line that was cut.
 const MARK: char = '\u{2026}';
 
@@ -41,19 +47,21 @@ impl Drawn {
         self.shown.join("\r\n")
     }
 
-    /// What erases them on a screen that has `columns` now: to the first column of the first row that they take, then
-    /// erase to the end of the screen (CUU and ED, ECMA-48 8.3.22 and 8.3.39).
+    /// What erases them on a screen that has `columns` now, row by row upwards (EL and CUU, ECMA-48 8.3.41 and 8.3.22).
+    /// To erase all below the first row at once would do as well, but when that is the first row of the screen, tmux
+    /// keeps what is erased so as if it had scrolled out of sight.
     pub(super) fn erasure(&self, columns: usize, reflow: Reflow) -> Vec<u8> {
         let rows = |line: &String| match reflow {
             Reflow::Wraps => rows(line, columns),
             Reflow::Cuts => 1,
         };
-        let up = self.shown.iter().map(rows).sum::<usize>().saturating_sub(1);
-        if up == 0 {
-            b"\r\x1b[J".to_vec()
-        } else {
-            format!("\r\x1b[{up}A\x1b[J").into_bytes()
+        let rows = self.shown.iter().map(rows).sum::<usize>();
+        let mut bytes = ERASE_ROW.to_vec();
+        for _ in 1..rows {
+            bytes.extend_from_slice(UP);
+            bytes.extend_from_slice(ERASE_ROW);
         }
+        bytes
     }
 }
 
@@ -125,21 +133,28 @@ mod tests {
             let (columns, rows) = (120, 24);
             Drawn::new(lines, Screen { columns, rows })
         };
-        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let erased = |drawn: &Drawn, columns, reflow| {
+            let bytes = drawn.erasure(columns, reflow);
+            String::from_utf8(bytes)
+                .unwrap()
+                .matches("\r\x1b[K")
+                .count()
+        };
         let long = "x".repeat(100);
         let two = drawn(&[&long, "short"]);
-        for (columns, reflow, erasure) in [
-            (120, Reflow::Wraps, "\r\x1b[1A\x1b[J"),
-            (100, Reflow::Wraps, "\r\x1b[1A\x1b[J"),
-            (99, Reflow::Wraps, "\r\x1b[2A\x1b[J"),
-            (40, Reflow::Wraps, "\r\x1b[3A\x1b[J"),
-            (40, Reflow::Cuts, "\r\x1b[1A\x1b[J"),
+        for (columns, reflow, rows) in [
+            (120, Reflow::Wraps, 2),
+            (100, Reflow::Wraps, 2),
+            (99, Reflow::Wraps, 3),
+            (40, Reflow::Wraps, 4),
+            (40, Reflow::Cuts, 2),
         ] {
-            assert_eq!(text(two.erasure(columns, reflow)), erasure, "{columns}");
+            assert_eq!(erased(&two, columns, reflow), rows, "{columns}");
         }
-        assert_eq!(text(drawn(&["one"]).erasure(80, Reflow::Wraps)), "\r\x1b[J");
+        assert_eq!(two.erasure(120, Reflow::Wraps), b"\r\x1b[K\x1b[A\r\x1b[K");
+        assert_eq!(erased(&drawn(&["one"]), 80, Reflow::Wraps), 1);
         // A wide character does not stand half in one row.
         let wide = drawn(&[&"\u{4f60}".repeat(10)]);
-        assert_eq!(text(wide.erasure(5, Reflow::Wraps)), "\r\x1b[4A\x1b[J");
+        assert_eq!(erased(&wide, 5, Reflow::Wraps), 5);
     }
 }

@@ -246,21 +246,21 @@ fn the_status_line_is_erased_before_other_output_and_drawn_after_it() {
     status("1 running");
     assert_reads(&screen.stderr, "1 running");
     status("2\x1brunning");
-    assert_reads(&screen.stderr, "\r\x1b[J2\\x1brunning");
+    assert_reads(&screen.stderr, "\r\x1b[K2\\x1brunning");
     screen.handle.say(Target::Stderr, "words");
-    assert_reads(&screen.stderr, "\r\x1b[Jwords\n2\\x1brunning");
+    assert_reads(&screen.stderr, "\r\x1b[Kwords\n2\\x1brunning");
     screen
         .handle
         .try_send(Target::Stdout, Masked::of_masked_parts(b"line\n".to_vec()))
         .unwrap();
-    assert_reads(&screen.stderr, "\r\x1b[J2\\x1brunning");
+    assert_reads(&screen.stderr, "\r\x1b[K2\\x1brunning");
     assert_reads(&screen.stdout, "line\n");
     screen.handle.status(Vec::new());
-    assert_reads(&screen.stderr, "\r\x1b[J");
+    assert_reads(&screen.stderr, "\r\x1b[K");
     status(&"x".repeat(200));
     assert_reads(&screen.stderr, "x".repeat(78) + "\u{2026}");
     screen.terminal.finish();
-    assert_eq!(rest_of(screen.stderr), "\r\x1b[J");
+    assert_eq!(rest_of(screen.stderr), "\r\x1b[K");
     assert_eq!(rest_of(screen.stdout), "");
 }
 
@@ -277,7 +277,7 @@ fn a_status_line_on_a_terminal_leaves_a_redirected_stdout_alone() {
         assert_reads(&screen.stdout, "line\n");
     }
     screen.terminal.finish();
-    assert_eq!(rest_of(screen.stderr), "\r\x1b[J");
+    assert_eq!(rest_of(screen.stderr), "\r\x1b[K");
 }
 
 #[test]
