@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::options::Options;
 use crate::config::time_span::TimeSpan;
@@ -25,6 +25,57 @@ dies by the signal.
 
 Signals: Ctrl-C once drains, twice (or SIGTERM) stops, three times (or SIGQUIT) kills; Ctrl-Z and fg
 suspend and continue everything; SIGUSR1 says how it is going.";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  orchestrate status                         the newest run
+  orchestrate status 20261123                the run whose name begins so
+  orchestrate status --format json | jq .counts";
+const JOURNAL_EXAMPLES: &str = "\
+Examples:
+  orchestrate journal verify                 is every journal whole?
+  orchestrate journal repair -n implement    what would be kept?";
+const KEYS_EXAMPLES: &str = "\
+Examples:
+  orchestrate keys                           how each key stands, until when, and who holds it
+  orchestrate keys disable work              hand it out to nobody, until `enable`";
+const RUN_EXAMPLES: &str = "\
+Examples:
+  orchestrate -j4 run --items-from urls.txt -- ./fetch.sh {item}
+  ls photos | orchestrate -j4 run --items-from - --name thumbs -- ./thumb.sh photos/{item}";
+const LOGS_EXAMPLES: &str = "\
+Examples:
+  orchestrate logs 42                        what issue-42 has written in its last attempt
+  orchestrate logs -f 42                     … and on, until it has ended";
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  orchestrate report                         the newest run; prints the path of the page
+  orchestrate report --open 20261123         another one, shown in the browser";
+const INIT_EXAMPLES: &str = "\
+Examples:
+  orchestrate init -n                        shows what would be written
+  orchestrate init                           writes orchestrate.toml, if there is none";
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  orchestrate completions bash >~/.local/share/bash-completion/completions/orchestrate
+  orchestrate completions zsh >~/.zfunc/_orchestrate           (a directory of your fpath)
+  orchestrate completions fish >~/.config/fish/completions/orchestrate.fish";
+const MAN_EXAMPLES: &str = "\
+Examples:
+  orchestrate man | man -l -                 reads it
+  orchestrate man logs | man -l -            the page of a subcommand";
+const CLASSIFY_EXAMPLES: &str = "\
+Examples:
+  orchestrate logs 42 | orchestrate classify -
+  orchestrate classify --exit 75 output.txt";
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  orchestrate check                          would tonight's run work here?
+  orchestrate check --cron implement         … as cron would run it?";
+const TELL_EXAMPLES: &str = "\
+Examples:
+  orchestrate tell rate-limited --retry-after 20
+  orchestrate tell progress 'chapter 3 of 7'";
 
 /// Run a slow per-item command over a batch of items: many at once, each in a child process of its own,
 /// each with a credential of its own.
@@ -71,6 +122,51 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
+/// The options that mean something where nothing is run.
+const OPTIONS_OF_EVERY_COMMAND: [&str; 5] = ["dry_run", "format", "color", "directory", "config"];
+
+impl Cli {
+    /// What was typed.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, or the help that was asked for.
+    pub fn typed() -> Result<Self, clap::Error> {
+        let mut matches = Self::definition().try_get_matches()?;
+        Self::from_arg_matches_mut(&mut matches)
+    }
+
+    /// What can be typed. The help of a command that runs nothing lists no options of runs; they may stand there all the
+    /// same, as they may in the environment.
+    #[must_use]
+    pub fn definition() -> clap::Command {
+        let mut definition = Self::command();
+        // Before that, the options stand nowhere but at the top.
+        definition.build();
+        definition.mut_subcommands(|command| match command.get_name() {
+            "run" => command,
+            _ => without_options_of_runs(command),
+        })
+    }
+}
+
+fn without_options_of_runs(command: clap::Command) -> clap::Command {
+    let is_idle = |argument: &clap::Arg| {
+        argument.is_global_set()
+            && Options::is_name(&argument.get_id().as_str().replace('_', "-"))
+            && !OPTIONS_OF_EVERY_COMMAND.contains(&argument.get_id().as_str())
+    };
+    command
+        .mut_args(|argument| {
+            if is_idle(&argument) {
+                argument.hide(true)
+            } else {
+                argument
+            }
+        })
+        .mut_subcommands(without_options_of_runs)
+}
+
 /// What may stand in place of a workflow.
 #[derive(Subcommand, Debug)]
 pub enum Command {
@@ -90,6 +186,12 @@ pub enum OneShot {
     Logs(Logs),
     /// Write a run down as one HTML page: a timeline, the keys, how many at once, and a table
     Report(Report),
+    /// Write an orchestrate.toml to begin with
+    Init(Init),
+    /// Print what a shell needs to complete our command lines
+    Completions(Completions),
+    /// Print the manual page
+    Man(Man),
     /// Look whether a journal is whole, or make a damaged one whole again
     #[command(subcommand)]
     Journal(Journal),
@@ -114,6 +216,9 @@ impl OneShot {
             Self::Status(_) => "status",
             Self::Logs(_) => "logs",
             Self::Report(_) => "report",
+            Self::Init(_) => "init",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
             Self::Journal(_) => "journal",
             Self::Classify(_) => "classify",
             Self::Keys(_) => "keys",
@@ -126,7 +231,7 @@ impl OneShot {
 
 /// Which run is shown.
 #[derive(clap::Args, Debug)]
-#[command(override_usage = "orchestrate [OPTIONS] status [RUN]")]
+#[command(after_help = STATUS_EXAMPLES, override_usage = "orchestrate [OPTIONS] status [RUN]")]
 pub struct Status {
     /// The run, or how its name begins [default: the newest]
     #[arg(value_name = "RUN")]
@@ -136,6 +241,7 @@ pub struct Status {
 /// What is done with a journal.
 #[derive(Subcommand, Debug)]
 #[command(
+    after_help = JOURNAL_EXAMPLES,
     override_usage = "orchestrate [OPTIONS] journal verify [WORKFLOW]\n       \
                             orchestrate [OPTIONS] journal repair <WORKFLOW>"
 )]
@@ -157,6 +263,7 @@ pub enum Journal {
 /// Which keys are shown, or what is done with one.
 #[derive(clap::Args, Debug)]
 #[command(
+    after_help = KEYS_EXAMPLES,
     override_usage = "orchestrate [OPTIONS] keys [--workflow NAME]\n       \
                             orchestrate [OPTIONS] keys reset|disable|enable [--workflow NAME] <LABEL>"
 )]
@@ -195,7 +302,7 @@ pub enum KeyChange {
 
 /// An ad-hoc workflow.
 #[derive(clap::Args, Debug)]
-#[command(override_usage = "orchestrate [OPTIONS] run --items-from FILE [ITEM]... -- COMMAND...")]
+#[command(after_help = RUN_EXAMPLES, override_usage = "orchestrate [OPTIONS] run --items-from FILE [ITEM]... -- COMMAND...")]
 pub struct AdHoc {
     /// The list: one item a line, or one JSON object a line; `-` is stdin
     #[arg(long, value_name = "FILE")]
@@ -216,7 +323,7 @@ pub struct AdHoc {
 
 /// Which log is printed.
 #[derive(clap::Args, Debug)]
-#[command(override_usage = "orchestrate [OPTIONS] logs [-f] [--attempt N] [--run RUN] ITEM")]
+#[command(after_help = LOGS_EXAMPLES, override_usage = "orchestrate [OPTIONS] logs [-f] [--attempt N] [--run RUN] ITEM")]
 pub struct Logs {
     /// The item: an id (issue-42), or its number (42)
     #[arg(value_name = "ITEM")]
@@ -237,7 +344,7 @@ pub struct Logs {
 
 /// Of which run a page is made, and where it goes.
 #[derive(clap::Args, Debug)]
-#[command(override_usage = "orchestrate [OPTIONS] report [--open] [--output FILE] [RUN]")]
+#[command(after_help = REPORT_EXAMPLES, override_usage = "orchestrate [OPTIONS] report [--open] [--output FILE] [RUN]")]
 pub struct Report {
     /// The run, or how its name begins [default: the newest]
     #[arg(value_name = "RUN")]
@@ -252,9 +359,36 @@ pub struct Report {
     pub open: bool,
 }
 
+/// What becomes of a file that is there already.
+#[derive(clap::Args, Debug)]
+#[command(after_help = INIT_EXAMPLES, override_usage = "orchestrate [OPTIONS] init [--force]")]
+pub struct Init {
+    /// Write it in place of the one that is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// For whom.
+#[derive(clap::Args, Debug)]
+#[command(after_help = COMPLETIONS_EXAMPLES, override_usage = "orchestrate completions bash|zsh|fish")]
+pub struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL", value_parser = ["bash", "zsh", "fish"])]
+    pub shell: String,
+}
+
+/// Which page.
+#[derive(clap::Args, Debug)]
+#[command(after_help = MAN_EXAMPLES, override_usage = "orchestrate man [COMMAND]")]
+pub struct Man {
+    /// The page of this subcommand [default: that of the whole]
+    #[arg(value_name = "COMMAND")]
+    pub command: Option<String>,
+}
+
 /// What is judged.
 #[derive(clap::Args, Debug)]
-#[command(override_usage = "orchestrate [OPTIONS] classify [--exit N] [--workflow NAME] FILE")]
+#[command(after_help = CLASSIFY_EXAMPLES, override_usage = "orchestrate [OPTIONS] classify [--exit N] [--workflow NAME] FILE")]
 pub struct Classify {
     /// The output of the item, like its log; `-` is stdin
     #[arg(value_name = "FILE")]
@@ -271,7 +405,7 @@ pub struct Classify {
 
 /// What is checked.
 #[derive(clap::Args, Debug)]
-#[command(override_usage = "orchestrate [OPTIONS] check [--cron] [WORKFLOW]")]
+#[command(after_help = CHECK_EXAMPLES, override_usage = "orchestrate [OPTIONS] check [--cron] [WORKFLOW]")]
 pub struct Check {
     /// Only this workflow [default: every workflow of orchestrate.toml, and the built-in ones whose tool is there]
     #[arg(value_name = "WORKFLOW")]
@@ -298,6 +432,7 @@ pub struct Schema {
 /// What an item tells of itself.
 #[derive(Subcommand, Debug)]
 #[command(
+    after_help = TELL_EXAMPLES,
     override_usage = "orchestrate tell rate-limited [--retry-after TIME] [--class CLASS] [--scope SCOPE]\n       \
                       orchestrate tell auth-failed\n       \
                       orchestrate tell overloaded [--retry-after TIME]\n       \

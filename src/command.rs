@@ -6,9 +6,12 @@
 
 mod check;
 mod classify;
+pub mod completions;
+mod init;
 mod journal;
 mod keys;
 mod logs;
+mod man;
 mod report;
 mod schema;
 mod status;
@@ -59,6 +62,9 @@ pub fn perform(
         OneShot::Status(arguments) => status::show(&site()?, &arguments),
         OneShot::Logs(arguments) => logs::print(&site()?, &arguments),
         OneShot::Report(arguments) => report::write(&site()?, &arguments),
+        OneShot::Init(arguments) => init::write(&site()?, &arguments),
+        OneShot::Completions(arguments) => completions::script(terminal, &arguments.shell),
+        OneShot::Man(arguments) => man::print(terminal, &arguments),
         OneShot::Journal(Journal::Verify { workflow }) => {
             journal::verify(&site()?, workflow.as_deref())
         }

@@ -1,17 +1,17 @@
 //! Start-up only: sees how we were started, hands everything to [`orchestrate::run`], and ends as it says.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser as _;
 use nix::sys::signal::{SigSet, Signal};
 use orchestrate::child::guard::{self, GUARD_VARIABLE, GuardedEnd, watch_the_guard};
 use orchestrate::cli::Cli;
+use orchestrate::command::completions;
 use orchestrate::error::Error;
 use orchestrate::output::panic::die_of_panics;
 use orchestrate::output::terminal::{Outputs, Reflow};
@@ -25,18 +25,18 @@ use signal_hook::low_level::emulate_default_handler;
 fn main() -> ExitCode {
     hide_from_our_own_user();
     die_of_panics(Arc::default());
-    let cli = Cli::try_parse().unwrap_or_else(|error| {
-        tell_machine(&error);
-        error.exit()
-    });
     let ended = surroundings().and_then(|mut surroundings| {
+        if let Some(shell) = completions::asked(&surroundings) {
+            return complete(shell, &surroundings);
+        }
+        let cli = typed();
         receive_signals(&surroundings.ignored_signals)?;
         let variable = surroundings.environment.remove(OsStr::new(GUARD_VARIABLE));
         let number = variable.and_then(|number| number.to_str()?.parse().ok());
         let guard = number.map_or(Ok(None), watch_the_guard)?;
         if let (Some(_), Some(number)) = (&guard, number) {
             surroundings.process = number;
-        } else if let Some(grace) = wants_a_guard(Cli::parse(), &surroundings) {
+        } else if let Some(grace) = wants_a_guard(typed(), &surroundings) {
             return watch_over(grace);
         }
         let outputs = Outputs {
@@ -53,6 +53,22 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => complain(&error, 2),
     }
+}
+
+/// What was typed. Where that is wrong, or help was asked for, it is said, and the process ends.
+fn typed() -> Cli {
+    Cli::typed().unwrap_or_else(|error| {
+        tell_machine(&error);
+        error.exit()
+    })
+}
+
+/// A shell asks what may stand at its cursor. It is never told of trouble: there is somebody who types.
+fn complete(shell: &OsStr, surroundings: &Surroundings) -> std::io::Result<ExitCode> {
+    let words = std::env::args_os().collect();
+    let answer = completions::answer(shell, words, surroundings);
+    std::io::stdout().write_all(&answer)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The first act: from here on nobody reads our environment and memory, in which the keys are, from `/proc`, and no
@@ -211,7 +227,6 @@ fn die_by(signal: i32) -> ExitCode {
 }
 
 fn complain(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
-    use std::io::Write as _;
     // There is no terminal thread that could say it; nobody is told when stderr cannot be written to.
     let _unheard = writeln!(std::io::stderr(), "orchestrate: {error}");
     ExitCode::from(code)

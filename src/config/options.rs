@@ -3,7 +3,9 @@
 //! An option that was not given is `None`; [`Options::or`] lays one source over another, and `resolve.rs` puts the
 //! defaults in. A new option is a field here; nothing else knows the list ([`Options::names`]).
 
-use std::num::NonZeroUsize;
+use std::any::Any;
+use std::fmt::Display;
+use std::num::{IntErrorKind, NonZeroUsize, ParseIntError};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -124,6 +126,22 @@ impl FromStr for Switch {
     }
 }
 
+/// Reads a value, and says of a number what it has to be.
+fn parsed<T>(text: &str) -> std::result::Result<T, String>
+where
+    T: FromStr<Err: Display + 'static>,
+{
+    text.parse::<T>().map_err(|error| {
+        let number = (&error as &dyn Any).downcast_ref::<ParseIntError>();
+        match number.map(ParseIntError::kind) {
+            None => error.to_string(),
+            Some(IntErrorKind::Zero) => "it is 1 or more".to_owned(),
+            Some(IntErrorKind::PosOverflow) => "it is too large".to_owned(),
+            Some(_) => "it is a whole number, such as 4".to_owned(),
+        }
+    })
+}
+
 macro_rules! options {
     ($(
         $(#[doc = $help:literal])+
@@ -156,7 +174,7 @@ macro_rules! options {
                 let field = name.replace('-', "_");
                 match field.as_str() {
                     $(stringify!($field) => {
-                        self.$field = Some(text.parse::<$type>().map_err(|error| error.to_string())?);
+                        self.$field = Some(parsed::<$type>(text)?);
                         Ok(())
                     })+
                     _ => unreachable!("no option is named {name}"),
@@ -181,7 +199,7 @@ macro_rules! options {
 
 options! {
     /// Run up to N items at once, each in a child process of its own; 0 is sequential
-    #[arg(short = 'j', value_name = "N")]
+    #[arg(short = 'j', value_name = "N", value_parser = parsed::<usize>)]
     parallel: usize,
     /// List the items and what would happen to each; run nothing, write nothing, read no key
     #[arg(short = 'n', num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
@@ -193,16 +211,16 @@ options! {
     #[arg(value_name = "WHICH")]
     only: Only,
     /// Run at most N items
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = parsed::<NonZeroUsize>)]
     limit: NonZeroUsize,
     /// Start nothing more after the first failed item
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     fail_fast: Switch,
     /// Start nothing more after the Nth failed item
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = parsed::<NonZeroUsize>)]
     max_failures: NonZeroUsize,
     /// Extra attempts for an item that failed, after a growing wait [default: 0]
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = parsed::<u32>)]
     retries: u32,
     /// A whole attempt may take this long: `90s`, `45m`, `2h`, `none` [default: 2h with --parallel, else none]
     #[arg(value_name = "DUR")]
@@ -229,7 +247,7 @@ options! {
     #[arg(value_name = "FILE")]
     junit: PathBuf,
     /// Keep the folders of the newest N runs, and remove older ones when a run begins [default: 20]
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = parsed::<NonZeroUsize>)]
     keep_runs: NonZeroUsize,
     /// Keep the state on a network file system too, where another machine may run the same items at the same time
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]

@@ -35,8 +35,20 @@ const CREDENTIAL_WAIT_DEFAULT: TimeSpan = TimeSpan::from_secs(15 * 60);
 const KEEP_RUNS_DEFAULT: usize = 20;
 
 /// What may stand in place of a workflow.
-const COMMANDS: [&str; 10] = [
-    "run", "status", "logs", "report", "journal", "classify", "keys", "check", "schema", "tell",
+const COMMANDS: [&str; 13] = [
+    "run",
+    "status",
+    "logs",
+    "report",
+    "init",
+    "completions",
+    "man",
+    "journal",
+    "classify",
+    "keys",
+    "check",
+    "schema",
+    "tell",
 ];
 
 /// How items are run.

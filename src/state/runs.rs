@@ -185,7 +185,12 @@ impl<'a> Runs<'a> {
         Ok(holder.is_some_and(|holder| holder.started == Some(started)))
     }
 
-    fn record(&self, id: &RunId) -> Result<Option<RunRecord>> {
+    /// What `run.json` says; nothing when it is not written yet, or gone.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn record(&self, id: &RunId) -> Result<Option<RunRecord>> {
         let Some(run) = self.directory.find_child(id.as_str())? else {
             return Ok(None);
         };

@@ -279,3 +279,61 @@ fn state_and_keys_are_private() {
     assert_eq!(mode(state.join("runs/latest/logs")), 0o700);
     assert_eq!(mode(workspace.log("a")), 0o600);
 }
+
+#[test]
+fn a_number_that_is_none_is_refused_in_words() {
+    let workspace = Workspace::new(&["a"], "true");
+    for (arguments, words) in [
+        (["-j", "slow"], "it is a whole number, such as 4"),
+        (["--parallel", "1.5"], "it is a whole number, such as 4"),
+        (["--limit", "0"], "it is 1 or more"),
+        (["--retries", "5000000000"], "it is too large"),
+    ] {
+        let words_of = [&arguments[..], &["w"]].concat();
+        let finished = workspace.orchestrate(&words_of).finish().exits(2);
+        assert!(finished.stderr.contains(words), "{}", finished.stderr);
+    }
+    let launch = workspace
+        .orchestrate(&["w"])
+        .env("ORCHESTRATE_PARALLEL", "slow");
+    let finished = launch.finish().exits(2);
+    assert!(finished.stderr.contains("such as 4"), "{}", finished.stderr);
+}
+
+#[test]
+fn the_help_of_a_command_has_examples_and_only_options_that_mean_something_there() {
+    let workspace = Workspace::bare();
+    for command in [
+        "status",
+        "logs",
+        "report",
+        "init",
+        "completions",
+        "man",
+        "journal",
+        "classify",
+        "keys",
+        "check",
+        "tell",
+    ] {
+        let help = workspace
+            .orchestrate(&[command, "--help"])
+            .finish()
+            .exits(0)
+            .stdout;
+        assert!(help.contains("\nExamples:\n  "), "{help}");
+        assert!(
+            help.contains("--format") && !help.contains("--parallel"),
+            "{help}"
+        );
+    }
+    let help = workspace
+        .orchestrate(&["run", "--help"])
+        .finish()
+        .exits(0)
+        .stdout;
+    assert!(
+        help.contains("--parallel") && help.contains("\nExamples:\n  "),
+        "{help}"
+    );
+}
