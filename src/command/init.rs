@@ -36,7 +36,7 @@ pub(super) fn write(site: &Site<'_>, arguments: &Init) -> Result<ExitStatus> {
     let path = site.directory.join(NAME);
     ConfigFile::parse(&path, text)?;
     if site.dry_run {
-        site.terminal.say(Target::Stdout, text.to_owned());
+        site.terminal.say(Target::Stdout, text);
         return Ok(ExitStatus::Success);
     }
     let written = if arguments.force {
