@@ -50,8 +50,10 @@ fn look_at(block: &[u8; BLOCK_BYTES]) -> ([u64; 2], bool) {
         }
         row_bit = row_bit.wrapping_mul(2);
     }
-    let line_feeds = u128::from_le_bytes(line_feeds);
-    let halves = [line_feeds as u64, (line_feeds >> 64) as u64];
+    let mut halves = [0; 2];
+    for (half, bytes) in halves.iter_mut().zip(line_feeds.as_chunks().0) {
+        *half = u64::from_le_bytes(*bytes);
+    }
     (halves, plain == [ALL; ROW_BYTES])
 }
 

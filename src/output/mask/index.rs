@@ -297,16 +297,13 @@ fn same_suffix(one: &[u8], other: &[u8], most: usize) -> usize {
 
 /// The hash of the first `GRAM` bytes, of at most eight: multiplicative hashing (Knuth, TAOCP 6.4).
 fn hash<const GRAM: usize>(bytes: &[u8]) -> u32 {
-    let word = match (GRAM, bytes.first_chunk()) {
+    let word = if let (5.., Some(eight)) = (GRAM, bytes.first_chunk()) {
         // One load, where there is room for it.
-        (5.., Some(eight)) => {
-            u64::from_le_bytes(*eight) & (u64::MAX >> (u64::BITS as usize - 8 * GRAM))
-        }
-        _ => {
-            let mut padded = [0; 8];
-            padded[..GRAM].copy_from_slice(&bytes[..GRAM]);
-            u64::from_le_bytes(padded)
-        }
+        u64::from_le_bytes(*eight) & (u64::MAX >> (u64::BITS as usize - 8 * GRAM))
+    } else {
+        let mut padded = [0; 8];
+        padded[..GRAM].copy_from_slice(&bytes[..GRAM]);
+        u64::from_le_bytes(padded)
     };
     (word.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
 }
