@@ -344,7 +344,7 @@ pub struct Logs {
 
 /// Of which run a page is made, and where it goes.
 #[derive(clap::Args, Debug)]
-#[command(after_help = REPORT_EXAMPLES, override_usage = "orchestrate [OPTIONS] report [--open] [--output FILE] [RUN]")]
+#[command(after_help = REPORT_EXAMPLES, override_usage = "orchestrate [OPTIONS] report [--open] [--out FILE] [RUN]")]
 pub struct Report {
     /// The run, or how its name begins [default: the newest]
     #[arg(value_name = "RUN")]
@@ -352,7 +352,7 @@ pub struct Report {
 
     /// Write it to FILE [default: report.html in the run's folder]
     #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    pub out: Option<PathBuf>,
 
     /// Open it in the browser of the desktop
     #[arg(long)]

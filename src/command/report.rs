@@ -28,10 +28,7 @@ pub(super) fn write(site: &Site<'_>, arguments: &Report) -> Result<ExitStatus> {
     let state = site.state()?;
     let runs = Runs::find(&state)?.ok_or_else(|| site.no_run())?;
     let (run, kept) = wanted(site, &runs, arguments.run.as_deref())?;
-    let output = arguments
-        .output
-        .as_ref()
-        .map(|file| site.directory.join(file));
+    let output = arguments.out.as_ref().map(|file| site.directory.join(file));
     let logs = match &output {
         Some(file) => way_to(&runs.log_path(&run), file)?,
         None => "logs".to_owned(),
@@ -72,7 +69,7 @@ pub(super) fn write(site: &Site<'_>, arguments: &Report) -> Result<ExitStatus> {
 
 fn unwritable(file: &Path, why: &str) -> Error {
     Error::state(format!("cannot write `{}`: {why}", shown(file)))
-        .with_hint("--output FILE names a file in a directory that is there")
+        .with_hint("--out FILE names a file in a directory that is there")
 }
 
 /// The relative path from the directory of `file` to `logs`, so that page and workspace can move together.

@@ -55,7 +55,7 @@ fn the_page_lies_beside_the_record_for_its_owner_alone() {
 fn the_page_goes_where_it_is_wanted_and_its_links_lead_to_the_logs() {
     let workspace = after_a_run();
     fs::create_dir(workspace.root().join("out")).unwrap();
-    let page = written(&workspace, &["--output", "out/night.html"]);
+    let page = written(&workspace, &["--out", "out/night.html"]);
     assert_eq!(page, workspace.root().join("out/night.html"));
     let html = fs::read_to_string(&page).unwrap();
     let (_, data) = html.split_once("id=\"data\">").unwrap();
@@ -70,7 +70,7 @@ fn the_page_goes_where_it_is_wanted_and_its_links_lead_to_the_logs() {
         .finish()
         .exits(74);
     assert!(
-        finished.stderr.contains("--output FILE"),
+        finished.stderr.contains("--out FILE"),
         "{}",
         finished.stderr
     );
