@@ -23,10 +23,24 @@ fn leaks(secrets: &Secrets, text: &[u8]) -> Vec<String> {
         same_length.extend(needle.bytes.windows(needle.window));
     }
     let stretches = windows.iter().flat_map(|(length, windows)| {
-        let stretches = text.windows(*length).chain(seen.windows(*length));
+        let written = text.windows(*length).enumerate();
+        let written = written.filter(|&(place, _)| !is_in_a_colour_code(text, place));
+        let stretches = written
+            .map(|(_, stretch)| stretch)
+            .chain(seen.windows(*length));
         stretches.filter(|stretch| windows.contains(stretch))
     });
     stretches.map(shown).collect()
+}
+
+/// The end of a colour code that stands before less than a window is by chance the byte that the window begins with: it
+/// gives nothing away, and the view does not have it.
+fn is_in_a_colour_code(text: &[u8], place: usize) -> bool {
+    let is_parameter = |byte: &&u8| byte.is_ascii_digit() || **byte == b';';
+    let (before, after) = text.split_at(place);
+    let parameters = before.iter().rev().take_while(is_parameter).count();
+    let rest = after.iter().take_while(is_parameter).count();
+    before[..place - parameters].ends_with(b"\x1b[") && after.get(rest) == Some(&b'm')
 }
 
 /// What stands between, before and in keys.
