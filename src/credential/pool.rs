@@ -18,7 +18,8 @@ use crate::error::Result;
 use crate::schedule::event::{CredentialIndex, ItemIndex};
 use crate::schedule::retry::Spread;
 
-/// Two starts are this far apart, give or take half of it, so that a provider does not see all at once.
+/// Two starts are this far apart, give or take half of it, so that a provider does not see all at once. An item that
+/// takes the place of one that was served asks no more of it, and need not wait, as long as nothing was limited.
 const START_GAP: Duration = Duration::from_millis(250);
 
 /// When all slots of a key that may be handed out are held by others, we ask again after this, give or take half.
@@ -129,6 +130,10 @@ pub struct Pool<S> {
     paces: BTreeMap<String, Pace>,
     spread: Spread,
     next_start: Moment,
+    /// Until when the place of an item that was served may be taken at once.
+    places: Vec<Moment>,
+    /// A limit, an overload or a rejected key was heard of, from our items or from other runs.
+    is_troubled: bool,
     /// All slots of a key that may be handed out were held by others.
     ask_again: Option<Moment>,
     /// When we last said that we stand in the line of all runs; not at all, if nobody of us waits.
@@ -199,6 +204,8 @@ impl<S: Store> Pool<S> {
             paces: BTreeMap::new(),
             spread: Spread::new(seed),
             next_start: Moment::default(),
+            places: Vec::new(),
+            is_troubled: false,
             ask_again: None,
             queued_at: None,
         })
@@ -260,6 +267,7 @@ impl<S: Store> Pool<S> {
     pub fn grant(&mut self, now: Moment) -> Result<Vec<Grant<S::Hold>>> {
         let mut grants = Vec::new();
         self.ask_again = None;
+        self.places.retain(|&until| now < until);
         let said_at = self.queued_at;
         if said_at.is_some_and(|at| now >= at.plus(SAY_AGAIN)) {
             self.queue_up(now)?;
@@ -273,7 +281,9 @@ impl<S: Store> Pool<S> {
             };
             self.waiting.pop_front();
             self.width.start(now);
-            self.next_start = now.plus(self.spread_around(START_GAP));
+            if self.places.pop().is_none() {
+                self.next_start = now.plus(self.spread_around(START_GAP));
+            }
             grants.push(grant);
         }
         if self.waiting.is_empty() && self.queued_at.take().is_some() {
@@ -289,7 +299,7 @@ impl<S: Store> Pool<S> {
 
     /// Nothing starts now, whatever keys there are.
     fn is_held_up(&self, now: Moment) -> bool {
-        now < self.next_start
+        now < self.next_start && self.places.is_empty()
             || self.width.paused_until(now).is_some()
             || self.leases() >= self.width.limit()
     }
@@ -378,6 +388,7 @@ impl<S: Store> Pool<S> {
         now: Moment,
     ) -> Result<()> {
         let index = credential.0;
+        self.keep_place(said, now);
         match said {
             Said::Served | Said::ServedAtTheLimit => {
                 if said == Said::ServedAtTheLimit {
@@ -426,6 +437,18 @@ impl<S: Store> Pool<S> {
                 self.avoided.remove(&item);
                 self.report(index, epoch, Report::TakenBack, "", now)
             }
+        }
+    }
+
+    /// Whoever was served leaves a place to the next one, unless something was limited meanwhile.
+    fn keep_place(&mut self, said: Said, now: Moment) {
+        let mut keys = self.members.iter().map(|ours| ours.key.standing(now));
+        let is_trouble = !matches!(said, Said::Served | Said::TakenBack);
+        self.is_troubled |= is_trouble || keys.any(|standing| standing != Standing::Ready);
+        if self.is_troubled {
+            self.places.clear();
+        } else if said == Said::Served {
+            self.places.push(now.plus(START_GAP));
         }
     }
 

@@ -124,6 +124,43 @@ fn starts_are_spread() {
 }
 
 #[test]
+fn who_takes_the_place_of_one_that_was_served_starts_at_once() {
+    let mut pool = pool(&["a"; 4], 1);
+    let now = at(5);
+    let leases = serve(&mut pool, &[0, 1, 2, 3, 4, 5, 6], at(0));
+    assert_eq!(leases.len(), 4);
+    for &lease in &leases[..3] {
+        end(&mut pool, lease, Said::Served, now);
+    }
+    assert_eq!(pool.grant(now).unwrap().len(), 3);
+}
+
+#[test]
+fn a_place_is_kept_for_a_moment_only() {
+    let mut pool = pool(&["a"; 4], 1);
+    for lease in serve(&mut pool, &[0, 1, 2, 3], at(0)) {
+        end(&mut pool, lease, Said::Served, at(5));
+    }
+    for item in 4..8 {
+        pool.request(ItemIndex(item), at(6));
+    }
+    assert_eq!(pool.grant(at(6)).unwrap().len(), 1);
+}
+
+#[test]
+fn no_place_is_kept_by_one_that_failed_or_once_something_was_limited() {
+    for trouble in [None, Some(limited(60, Trust::Child, true))] {
+        let mut pool = pool(&["a"; 4], 1);
+        let leases = serve(&mut pool, &[0, 1, 2, 3, 4, 5, 6], at(0));
+        let served = trouble.map(|_| Said::Served);
+        end(&mut pool, leases[0], served, at(5));
+        end(&mut pool, leases[1], trouble, at(5));
+        end(&mut pool, leases[2], served, at(5));
+        assert_eq!(pool.grant(at(5)).unwrap().len(), 1);
+    }
+}
+
+#[test]
 fn an_item_that_withdrew_is_passed_over() {
     let mut pool = pool(&["a"], 1);
     let leases = serve(&mut pool, &[0, 1, 2], at(0));
