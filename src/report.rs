@@ -10,6 +10,7 @@ pub mod dry_run;
 pub mod elapsed;
 pub mod estimate;
 mod fit;
+pub mod forecast;
 pub mod journal_state;
 pub mod json;
 pub mod junit;

@@ -7,6 +7,7 @@ mod blocks;
 mod chronicle;
 mod collect;
 mod display;
+mod earlier;
 mod github_actions;
 mod item_output;
 mod judge;
@@ -61,6 +62,7 @@ use crate::output::mask::{Masker, Secrets, UnknownKeys};
 use crate::output::panic::die_of_panics;
 use crate::output::terminal::{Outputs, Terminal, TerminalHandle};
 use crate::report::dry_run;
+use crate::report::forecast::at_once;
 use crate::report::paint::Paint;
 use crate::report::table::Look;
 use crate::schedule::event::{Ending, ItemIndex};
@@ -352,7 +354,8 @@ impl Visit<'_> {
     async fn rehearse(self, signals: &mut Signals) -> Result<Exit> {
         launch::preflight(&self.invocation, self.surroundings)?;
         let root = &self.invocation.place.root;
-        let directory = match StateDirectory::find(root)? {
+        let found = StateDirectory::find(root)?;
+        let directory = match &found {
             Some(state) => state.find_workflow(&self.invocation.workflow.name)?,
             None => None,
         };
@@ -383,24 +386,46 @@ impl Visit<'_> {
             outlook::collisions(&self.invocation, &plan).as_deref(),
         );
         let rows = outlook::rows(&self.invocation, &state, &plan);
+        let outlook = self.outlook(found.as_ref(), plan.pending().count());
+        self.show(&rows, &outlook);
+        Ok(Exit::Status(ExitStatus::Success))
+    }
+
+    /// How so many items would be run. No key is read for it: there are as many as there were last time.
+    fn outlook(&self, state: Option<&StateDirectory>, pending: usize) -> dry_run::Outlook {
+        let invocation = &self.invocation;
+        let earlier = state.and_then(|state| earlier::earlier(state, &invocation.workflow.name));
+        let (asked, table) = match invocation.mode {
+            Mode::Sequential => (1, None),
+            Mode::Parallel(width) => (width, invocation.credentials.as_ref()),
+        };
+        let keys = earlier.map(|it| it.keys).filter(|&keys| keys > 0);
+        let slots = table.and_then(|table| Some(keys?.saturating_mul(table.slots)));
+        let at_once = at_once(asked, slots, pending);
+        dry_run::Outlook {
+            how: present::how(invocation),
+            at_once,
+            forecast: earlier.and_then(|it| it.forecast(pending, at_once)),
+        }
+    }
+
+    /// What the dry run is for.
+    fn show(&self, rows: &[dry_run::Row], outlook: &dry_run::Outlook) {
         let text = match self.invocation.format {
             Format::Json => {
-                self.terminal
-                    .say_verbatim(Target::Stdout, dry_run::json_lines(&rows));
-                return Ok(Exit::Status(ExitStatus::Success));
+                let lines = dry_run::json_lines(rows, outlook);
+                return self.terminal.say_verbatim(Target::Stdout, lines);
             }
             Format::Text if rows.is_empty() => "Nothing to process\n".to_owned(),
             Format::Text => {
-                let how = present::how(&self.invocation);
                 let look = Look {
                     paint: Paint(self.invocation.stdout_colour),
                     columns: self.surroundings.columns,
                 };
-                dry_run::text(&rows, &how, look)
+                dry_run::text(rows, outlook, look)
             }
         };
         self.terminal.say(Target::Stdout, text);
-        Ok(Exit::Status(ExitStatus::Success))
     }
 
     async fn perform(self, signals: &mut Signals) -> Result<Exit> {
@@ -557,6 +582,13 @@ impl Visit<'_> {
             removed = removed => session.old_runs_removed(removed),
             // Nobody waits for it who wants to go; the next run removes the rest.
             _ = signals.next_press(|| ()) => {}
+        }
+        if let Some(looked_back) = session.looked_back() {
+            tokio::select! {
+                biased;
+                _ = looked_back => {}
+                _ = signals.next_press(|| ()) => {}
+            }
         }
         session.end(&mut messages)
     }

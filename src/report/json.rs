@@ -135,6 +135,7 @@ pub fn summary_line(
         "not_recorded": summary.results.iter().filter(|it| it.unrecorded.is_some()).count(),
         "not_started": summary.not_started,
         "duration_ms": millis(summary.duration),
+        "forecast_ms": summary.forecast.map(millis),
         "median_ms": durations.map(|(median, ..)| millis(median)),
         "slowest_ms": durations.map(|(_, slowest, _)| millis(slowest)),
         "slowest_id": durations.map(|(.., id)| id),
@@ -160,7 +161,8 @@ pub(crate) fn line(value: &Value) -> String {
     disarm_json(format!("{value}\n"))
 }
 
-fn millis(duration: Duration) -> u64 {
+/// A duration in whole milliseconds.
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -213,6 +215,7 @@ mod tests {
             results: &[result],
             not_started: 2,
             duration: Duration::from_secs(2),
+            forecast: None,
             lost: Lost::default(),
             rerun: "orchestrate x",
         };

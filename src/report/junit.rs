@@ -197,6 +197,7 @@ mod tests {
             credentials: Vec::new(),
             credential_states: BTreeMap::new(),
             lost: None,
+            forecast_ms: None,
             exit_status: None,
             items,
         }

@@ -242,6 +242,7 @@ mod tests {
                 provider_ms: 0,
                 room_ms: 0,
             }),
+            forecast_ms: None,
             exit_status: Some(1),
             items: vec![
                 item("a", Outcome::Done, "te\"am\\a\n"),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::backpressure::lost_line;
 use super::elapsed::elapsed;
+use super::forecast::in_hindsight;
 use super::json::{FORMAT_VERSION, line};
 use super::paint::Paint;
 use super::run_view::{ItemView, RunView, Standing};
@@ -136,6 +137,10 @@ pub(super) fn heading(view: &RunView, now: Timestamp, paint: Paint) -> String {
     if let (Life::Running, Some(limit)) = (view.life, &view.limit) {
         let (limiter, running, wanted) = (shown(&limit.limiter), limit.running, limit.wanted);
         let _infallible = writeln!(text, "limited by {limiter}, {running} of {wanted} run");
+    }
+    if let (Some(forecast), Some(time)) = (record.forecast_ms, view.duration(now)) {
+        let line = in_hindsight(time, Duration::from_millis(forecast));
+        text.extend(line.map(|line| format!("{line}\n")));
     }
     if let (Some(lost), Some(time)) = (&record.lost, view.duration(now)) {
         let line = lost_line(&lost_time(lost), time);
@@ -280,6 +285,7 @@ pub fn json_line(view: &RunView, state: &str, now: Timestamp) -> String {
         "credentials": credentials,
         "limiter": limit.map(|limit| &limit.limiter),
         "lost": record.lost,
+        "forecast_ms": record.forecast_ms,
     }))
 }
 

@@ -484,6 +484,7 @@ pub(in crate::report) mod tests {
             credentials: vec!["key-1".to_owned()],
             credential_states: BTreeMap::new(),
             lost: None,
+            forecast_ms: None,
             exit_status: None,
             items: items.iter().map(item).collect(),
         }

@@ -292,6 +292,12 @@ const OTHERS: &[(&str, Line)] = &[
                     "How long the run took, in milliseconds.",
                 ),
                 (
+                    "forecast_ms",
+                    Form::CountOrNull,
+                    true,
+                    "How long it was to take, going by earlier runs; nothing when too little was known or it was stopped.",
+                ),
+                (
                     "median_ms",
                     Form::CountOrNull,
                     true,
@@ -370,6 +376,13 @@ const OTHERS: &[(&str, Line)] = &[
                     Form::Count,
                     true,
                     "How many of them would be run.",
+                ),
+                ("at_once", Form::Count, true, "How many of those at once."),
+                (
+                    "forecast_ms",
+                    Form::CountOrNull,
+                    true,
+                    "How long that takes, going by earlier runs; nothing when too little is known.",
                 ),
             ],
         ),

@@ -6,7 +6,6 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::backpressure::lost_line;
 use super::cause::Group;
 use super::elapsed::elapsed;
 use super::paint::Paint;
@@ -43,9 +42,12 @@ pub fn blocks(summary: &Summary<'_>, workflow: &str) -> Vec<String> {
     let counts = summary.counts(Paint(false)).replace('\n', " ");
     let title = format!("{workflow}: {counts}");
     let mut blocks = vec![format!("<h3>{}</h3>", escape(&title))];
-    if let Some(line) = lost_line(&summary.lost, summary.duration) {
-        blocks.push(format!("<p>{}</p>", escape(&line)));
-    }
+    let remarks = summary.remarks();
+    blocks.extend(
+        remarks
+            .iter()
+            .map(|line| format!("<p>{}</p>", escape(line))),
+    );
     if summary.has_rest() {
         let rerun = escape(summary.rerun);
         blocks.push(format!("<p>To run what is left: <code>{rerun}</code></p>"));
@@ -222,6 +224,7 @@ mod tests {
             results: &results,
             not_started: 0,
             duration: Duration::from_mins(1),
+            forecast: None,
             lost: Lost::default(),
             rerun: "orchestrate w && <x>",
         })

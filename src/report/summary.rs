@@ -9,6 +9,7 @@ use super::backpressure::lost_line;
 use super::cause::{Group, groups};
 use super::elapsed::elapsed;
 use super::fit::clip;
+use super::forecast::in_hindsight;
 use super::paint::Paint;
 use super::result::{ItemResult, ending_words};
 use crate::schedule::bottleneck::Lost;
@@ -32,6 +33,8 @@ pub struct Summary<'a> {
     pub not_started: usize,
     /// From the first to the last moment of the run.
     pub duration: Duration,
+    /// How long it was to take, if that can be compared with how long it took.
+    pub forecast: Option<Duration>,
     /// What it has lost for want of something.
     pub lost: Lost,
     /// The command line that runs what is left.
@@ -109,13 +112,21 @@ impl Summary<'_> {
             return text;
         }
         let _infallible = writeln!(text, "{}", self.counts(paint));
-        if let Some(line) = lost_line(&self.lost, self.duration) {
+        for line in self.remarks() {
             let _infallible = writeln!(text, "{}", paint.dim(&line));
         }
         if self.has_rest() {
             let _infallible = writeln!(text, "to run what is left: {}", self.rerun);
         }
         text
+    }
+
+    /// What a person may want to know of how long it took.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let forecast = self.forecast.and_then(|it| in_hindsight(self.duration, it));
+        let lost = lost_line(&self.lost, self.duration);
+        forecast.into_iter().chain(lost).collect()
     }
 
     /// What is on no disk, and which logs are not whole.
@@ -283,6 +294,7 @@ mod tests {
             results: &results,
             not_started: 4,
             duration: Duration::from_mins(1),
+            forecast: None,
             lost: Lost {
                 credentials: Duration::from_secs(20),
                 one_more: Duration::from_secs(10),
@@ -299,6 +311,27 @@ mod tests {
              credentials cost 20s; one more key would have saved 10s\n\
              to run what is left: orchestrate --parallel 4 requirements\n"
         );
+    }
+
+    #[test]
+    fn a_run_that_was_forecast_is_compared_with_that() {
+        let results = [result("a", Outcome::Done, Ending::Exited(0), 60)];
+        let summary = Summary {
+            results: &results,
+            not_started: 0,
+            duration: Duration::from_mins(2),
+            forecast: Some(Duration::from_mins(1)),
+            lost: Lost::default(),
+            rerun: "orchestrate x",
+        };
+        let text = summary.text(Paint(false), false);
+        let told = "\ntook 2m, forecast 1m (2.0 times as long)\n";
+        assert!(text.ends_with(told), "{text}");
+        let unknown = Summary {
+            forecast: None,
+            ..summary
+        };
+        assert!(!unknown.text(Paint(false), false).contains("took"));
     }
 
     #[test]
@@ -320,6 +353,7 @@ mod tests {
             results: &results,
             not_started: 0,
             duration: Duration::from_mins(1),
+            forecast: None,
             lost: Lost::default(),
             rerun: "orchestrate x",
         };
@@ -356,6 +390,7 @@ to run what is left: orchestrate x
             results: &results,
             not_started: 0,
             duration: Duration::from_secs(1),
+            forecast: None,
             lost: Lost::default(),
             rerun: "orchestrate x",
         };
@@ -377,6 +412,7 @@ to run what is left: orchestrate x
             results: &[lost],
             not_started: 0,
             duration: Duration::from_secs(1),
+            forecast: None,
             lost: Lost::default(),
             rerun: "orchestrate x",
         };
@@ -403,6 +439,7 @@ to run what is left: orchestrate x
             results: &results,
             not_started: 0,
             duration: Duration::from_secs(1),
+            forecast: None,
             lost: Lost::default(),
             rerun: "orchestrate x",
         };

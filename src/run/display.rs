@@ -3,23 +3,18 @@
 //! The loop asks it when to wake up, tells it that something has happened, and shows it the run when it is due. Off a
 //! terminal it wakes up once a minute and no more; with `--progress never` it never does.
 
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::collect;
+use super::earlier::LookBack;
 use crate::config::resolve::Progress;
-use crate::error::Result;
 use crate::output::terminal::{Screen, TerminalHandle};
-use crate::report::estimate::{Durations, median};
+use crate::report::estimate::Durations;
 use crate::report::live::{EndedCounts, LiveView};
 use crate::report::result::ItemResult;
 use crate::schedule::event::Outcome;
 use crate::schedule::stage::Stage;
-use crate::state::directory::StateDirectory;
-use crate::state::record::Outcome as RecordedOutcome;
-use crate::state::runs::Runs;
 
 /// A run that is over sooner shows no status lines: they would only flash.
 const FIRST_AFTER: Duration = Duration::from_millis(300);
@@ -32,9 +27,6 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// After so long a silence off a terminal comes a sign of life.
 const SILENCE_MAX: Duration = Duration::from_mins(1);
-
-/// Of so many earlier runs the newest with a done item tells how long one takes.
-const EARLIER_RUNS_MAX: usize = 5;
 
 /// The status lines of a run, or what stands for them.
 pub(super) struct Display {
@@ -51,12 +43,13 @@ pub(super) struct Display {
     /// How far the run is being stopped.
     pub(super) stopping: Option<&'static str>,
     durations: Durations,
-    earlier: Arc<OnceLock<Duration>>,
+    /// What earlier runs tell, for as long as this one knows no better.
+    pub(super) earlier: LookBack,
 }
 
 impl Display {
     /// For a run that begins now.
-    pub(super) fn new(terminal: TerminalHandle, progress: Progress) -> Self {
+    pub(super) fn new(terminal: TerminalHandle, progress: Progress, earlier: LookBack) -> Self {
         let first = match progress {
             Progress::Lines => Some(FIRST_AFTER),
             Progress::AfterSilence | Progress::EveryMinute => Some(SILENCE_MAX),
@@ -72,31 +65,8 @@ impl Display {
             ended: EndedCounts::default(),
             stopping: None,
             durations: Durations::default(),
-            earlier: Arc::default(),
+            earlier,
         }
-    }
-
-    /// Has it looked up on a thread of its own how long the items of `workflow` took in earlier runs.
-    ///
-    /// # Errors
-    ///
-    /// When there is no thread to be had.
-    pub(super) fn look_back(&self, state: &StateDirectory, workflow: &str) -> Result<()> {
-        if self.progress == Progress::Never {
-            return Ok(());
-        }
-        let (base, workflow) = (state.path().to_owned(), workflow.to_owned());
-        let earlier = Arc::clone(&self.earlier);
-        // Nobody waits for the answer.
-        let _answer = collect::aside("earlier-runs", move || {
-            let root = base.parent().unwrap_or(&base);
-            if let Ok(Some(state)) = StateDirectory::find(root)
-                && let Some(usual) = usual_earlier(&state, &workflow)
-            {
-                let _known = earlier.set(usual);
-            }
-        })?;
-        Ok(())
     }
 
     /// Whether it matters what running items are at.
@@ -124,7 +94,8 @@ impl Display {
 
     /// How long an item usually takes.
     pub(super) fn usual(&self) -> Option<Duration> {
-        self.durations.usual(self.earlier.get().copied())
+        let earlier = self.earlier.known().map(|known| known.usual);
+        self.durations.usual(earlier)
     }
 
     /// Something has happened, or the terminal has another size.
@@ -178,19 +149,4 @@ impl Display {
         self.hidden = false;
         self.touch();
     }
-}
-
-fn usual_earlier(state: &StateDirectory, workflow: &str) -> Option<Duration> {
-    let runs = Runs::find(state).ok()??;
-    let newest = runs.newest_first().into_iter();
-    let records = newest.filter_map(|id| Some(runs.read(&id).ok()??.record));
-    records
-        .take(EARLIER_RUNS_MAX)
-        .filter(|record| record.workflow == workflow)
-        .find_map(|record| {
-            let attempts = record.items.iter().filter_map(|item| item.attempts.last());
-            let done = attempts.filter(|it| it.outcome == Some(RecordedOutcome::Done));
-            let times = done.filter_map(|it| it.duration_ms.map(Duration::from_millis));
-            median(times.collect())
-        })
 }

@@ -62,6 +62,7 @@ pub(super) fn beginning(
             .collect(),
         credential_states: std::collections::BTreeMap::new(),
         lost: None,
+        forecast_ms: None,
         exit_status: None,
         items: items.collect(),
     }

@@ -174,6 +174,7 @@ impl Voice {
             results: &[],
             not_started: 0,
             duration: Duration::ZERO,
+            forecast: None,
             lost: Lost::default(),
             rerun: "",
         };

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::blocks::{Block, Blocks, Look};
 use super::chronicle::Chronicle;
 use super::display::Display;
+use super::earlier::LookBack;
 use super::judge::{Judge, Narrow};
 use super::keys::Keys;
 use super::last_output::LastOutput;
@@ -42,6 +43,7 @@ use crate::output::Target;
 use crate::output::mask::Masker;
 use crate::output::terminal::TerminalHandle;
 use crate::report::estimate::time_left;
+use crate::report::forecast::at_once;
 use crate::report::live::{LiveItem, LiveView};
 use crate::report::paint::Paint;
 use crate::report::result::ItemResult;
@@ -98,6 +100,8 @@ pub(super) struct Session<'a> {
     results: Vec<ItemResult>,
     /// Of all items that are to come to an end.
     count: usize,
+    /// So many of them can run at once.
+    at_once: usize,
     record: RunRecord,
     chronicle: Chronicle,
     launcher: Launcher,
@@ -226,12 +230,13 @@ impl<'a> Session<'a> {
         let at_the_store = Arc::clone(&visit.at_the_store);
         let hooks = (at_the_store, is_narrow);
         let keys = Keys::start(invocation, &secrets, visit.surroundings, told, hooks)?;
-        let display = display(&visit, &state)?;
+        let display = display(&visit)?;
         let blocks = blocks(&visit, &run, &masker)?;
         let refused = refused(&plan, &masker);
         let items: Vec<Item> = plan.into_pending().collect();
         let slots = keys.as_ref().map_or(usize::MAX, Keys::slots);
         let limits = limits(&visit, slots, items.len())?;
+        let at_once = at_once(limits.width, None, items.len());
         Ok(Self {
             command: command_fingerprint(&invocation.workflow),
             scheduler: Scheduler::new(items.len(), limits),
@@ -239,6 +244,7 @@ impl<'a> Session<'a> {
             clock: Clock::default(),
             suspension: None,
             count: items.len() + refused.len(),
+            at_once,
             items,
             live: BTreeMap::new(),
             ended: BTreeMap::new(),
@@ -553,13 +559,14 @@ fn journal_thread(journal: Journal, messages: UnboundedSender<Message>) -> Resul
     })
 }
 
-fn display(visit: &Visit<'_>, state: &StateDirectory) -> Result<Option<Display>> {
+fn display(visit: &Visit<'_>) -> Result<Option<Display>> {
     if visit.invocation.mode == Mode::Sequential {
         return Ok(None);
     }
-    let display = Display::new(visit.terminal.clone(), visit.invocation.progress);
-    display.look_back(state, &visit.invocation.workflow.name)?;
-    Ok(Some(display))
+    let (root, workflow) = (&visit.invocation.place.root, &visit.invocation.workflow);
+    let earlier = LookBack::begin(root.clone(), workflow.name.clone())?;
+    let (terminal, progress) = (visit.terminal.clone(), visit.invocation.progress);
+    Ok(Some(Display::new(terminal, progress, earlier)))
 }
 
 fn blocks(

@@ -117,6 +117,7 @@ mod tests {
             credentials: Vec::new(),
             credential_states: std::collections::BTreeMap::new(),
             lost: None,
+            forecast_ms: None,
             exit_status: None,
             items: Vec::new(),
         }

@@ -48,6 +48,10 @@ pub struct RunRecord {
     /// What it has lost for want of something; nothing while it runs, and when it was killed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<LostTime>,
+    /// How long it was to take when it began, going by earlier runs, in milliseconds; nothing while it runs, when it was
+    /// sequential, when too little was known, and when it did not go to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast_ms: Option<u64>,
     /// The exit status; nothing while it runs, when it was killed, and when it died by a signal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_status: Option<u8>,
@@ -163,6 +167,7 @@ impl HoldsText for RunRecord {
             credentials: _,
             credential_states: _,
             lost: _,
+            forecast_ms: _,
             exit_status: _,
             items,
         } = self;
@@ -270,6 +275,7 @@ mod tests {
             credentials: vec!["team-a".to_owned()],
             credential_states: BTreeMap::new(),
             lost: None,
+            forecast_ms: None,
             exit_status: Some(1),
             items: vec![
                 RunItem {
@@ -308,6 +314,7 @@ mod tests {
             credentials: Vec::new(),
             credential_states: BTreeMap::new(),
             lost: None,
+            forecast_ms: None,
             verify: vec!["./check".to_owned()],
             exit_status: None,
             ..sample()

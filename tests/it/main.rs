@@ -21,6 +21,7 @@ mod drain;
 mod dry_run;
 mod failures;
 mod flow;
+mod forecast;
 mod github_actions;
 mod hostile;
 mod init;

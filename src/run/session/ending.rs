@@ -1,7 +1,10 @@
 //! The end of a run: what is left is ended, everything is closed, and the exit status follows from what has happened.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
 
 use super::super::launch::millis;
 use super::super::{Exit, Message};
@@ -9,6 +12,7 @@ use super::{NoKey, Session};
 use crate::child::kin::Rest;
 use crate::config::resolve::Mode;
 use crate::error::{ExitStatus, Result};
+use crate::report::result::ItemResult;
 use crate::report::summary::Summary;
 use crate::schedule::bottleneck::Lost;
 use crate::schedule::event::Outcome;
@@ -39,6 +43,8 @@ impl Session<'_> {
             Some(press) => Exit::Signal(press),
             None => Exit::Status(status),
         };
+        let forecast = self.forecast(status);
+        self.record.forecast_ms = forecast.map(millis);
         self.record.ended = Some(Timestamp::now());
         self.record.exit_status = matches!(exit, Exit::Status(_)).then(|| status.code());
         self.end_chronicle(messages);
@@ -50,6 +56,7 @@ impl Session<'_> {
             results: &self.results,
             not_started: self.scheduler.queued(),
             duration: self.began.elapsed(),
+            forecast,
             lost,
             rerun: &rerun,
         };
@@ -75,6 +82,27 @@ impl Session<'_> {
             (Err(error), Exit::Status(ExitStatus::Success)) => Err(error),
             (Err(_) | Ok(()), exit) => Ok(exit),
         }
+    }
+
+    /// What has to come before [`end`](Self::end), if there is anything to compare this run with.
+    pub(in crate::run) fn looked_back(&mut self) -> Option<oneshot::Receiver<()>> {
+        let display = self.display.as_mut().filter(|it| it.stopping.is_none())?;
+        display.earlier.take_answer()
+    }
+
+    /// How long the run was to take; nothing when it has not gone to its end, for then that cannot be compared with how
+    /// long it took.
+    fn forecast(&self, status: ExitStatus) -> Option<Duration> {
+        let display = self.display.as_ref().filter(|it| it.stopping.is_none())?;
+        let went_to_its_end = matches!(status, ExitStatus::Success | ExitStatus::Failed)
+            && self.scheduler.queued() == 0;
+        let is_left =
+            |it: &ItemResult| matches!(it.outcome, Outcome::Interrupted | Outcome::Deferred);
+        if !went_to_its_end || self.results.iter().any(is_left) {
+            return None;
+        }
+        let earlier = display.earlier.known()?;
+        earlier.forecast(self.items.len(), self.at_once)
     }
 
     pub(super) fn end_chronicle(&mut self, messages: &mut UnboundedReceiver<Message>) {
