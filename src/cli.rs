@@ -8,6 +8,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::options::Options;
 use crate::config::time_span::TimeSpan;
+use crate::report::schema::NAMES;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -72,6 +73,10 @@ const CHECK_EXAMPLES: &str = "\
 Examples:
   orchestrate check                          would tonight's run work here?
   orchestrate check --cron implement         … as cron would run it?";
+const SCHEMA_EXAMPLES: &str = "\
+Examples:
+  orchestrate schema >line.schema.json       to validate each line of --format json, or to generate code
+  orchestrate schema run                     that of .orchestrate/runs/RUN-ID/run.json";
 const TELL_EXAMPLES: &str = "\
 Examples:
   orchestrate tell rate-limited --retry-after 20
@@ -134,6 +139,14 @@ impl Cli {
     pub fn typed() -> Result<Self, clap::Error> {
         let mut matches = Self::definition().try_get_matches()?;
         Self::from_arg_matches_mut(&mut matches)
+    }
+
+    /// The names of all subcommands.
+    #[must_use]
+    pub fn commands() -> Vec<String> {
+        let definition = Self::command();
+        let names = definition.get_subcommands().map(clap::Command::get_name);
+        names.map(str::to_owned).collect()
     }
 
     /// What can be typed. The help of a command that runs nothing lists no options of runs; they may stand there all the
@@ -201,7 +214,7 @@ pub enum OneShot {
     Keys(Keys),
     /// Say whether a run would work here: commands, items, keys, state, clock, and that no key is shown
     Check(Check),
-    /// Print the JSON Schema (2020-12) of what --format json prints
+    /// Print the JSON Schema (2020-12) of what machines read: --format json, events.jsonl, run.json
     Schema(Schema),
     /// Tell the run how the key fares: for the command of an item, beside its exit code
     #[command(subcommand)]
@@ -422,10 +435,11 @@ pub struct Check {
 
 /// Of what the schema is printed.
 #[derive(clap::Args, Debug)]
-#[command(override_usage = "orchestrate [OPTIONS] schema [WHAT]")]
+#[command(after_help = SCHEMA_EXAMPLES, override_usage = "orchestrate [OPTIONS] schema [WHAT]")]
 pub struct Schema {
-    /// A line of `stdout` with --format json, or a line of a run's `events` (events.jsonl)
-    #[arg(value_name = "WHAT", default_value = "stdout", value_parser = ["stdout", "events"])]
+    /// A line of `stdout` with --format json, of any command; a line of a run's `events` (events.jsonl); a `run` (run.json);
+    /// a line that an item may `tell` in its status file
+    #[arg(value_name = "WHAT", default_value = "stdout", value_parser = NAMES)]
     pub what: String,
 }
 

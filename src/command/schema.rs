@@ -8,10 +8,8 @@ use crate::report::schema;
 
 /// Prints one; it needs no workspace.
 pub(super) fn print(terminal: &TerminalHandle, arguments: &Schema) -> ExitStatus {
-    let schema = match arguments.what.as_str() {
-        "events" => schema::event_file(),
-        _ => schema::stdout(),
-    };
+    // What else was typed is refused before.
+    let schema = schema::named(&arguments.what).unwrap_or_default();
     terminal.say_verbatim(Target::Stdout, format!("{schema:#}"));
     ExitStatus::Success
 }

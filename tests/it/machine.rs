@@ -1,17 +1,13 @@
-//! What machines read: the stream of `--format json`, its schema, and `JUnit` XML. Every stream of every test here is held
-//! to the schema when its process has ended.
-
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+//! What machines read: the stream of `--format json`, and the schemas. Every stream of every test is held to its schema when
+//! its process has ended.
 
 use jsonschema::draft202012;
 use orchestrate::report::schema;
-use roxmltree::{Document, Node};
 use serde_json::Value;
 
-use crate::support::pool::{POOL, with_keys};
+use crate::support::pool::{KEYS, POOL, with_keys};
 use crate::support::running::Finished;
-use crate::support::schema::check_stdout;
+use crate::support::schema::{check_run, check_stdout, check_told};
 use crate::support::workspace::Workspace;
 
 fn objects(finished: &Finished) -> Vec<Value> {
@@ -32,6 +28,8 @@ fn the_schema_is_printed_and_is_one() {
         (&["schema"][..], schema::stdout()),
         (&["schema", "stdout"], schema::stdout()),
         (&["schema", "events"], schema::event_file()),
+        (&["schema", "run"], schema::run_file()),
+        (&["schema", "tell"], schema::status_file()),
     ] {
         let finished = workspace.orchestrate(arguments).finish().exits(0);
         let printed: Value = serde_json::from_str(&finished.stdout).unwrap();
@@ -39,7 +37,7 @@ fn the_schema_is_printed_and_is_one() {
         draft202012::meta::validate(&printed).unwrap();
     }
     let wrong = workspace.orchestrate(&["schema", "moon"]).finish();
-    wrong.exits(2).says(&["stdout", "events"]);
+    wrong.exits(2).says(&schema::NAMES);
 }
 
 #[test]
@@ -186,110 +184,79 @@ fn runs_in_which_nothing_happens_keep_to_the_schema() {
     assert_eq!(types(&objects(&dry)), ["item", "summary"]);
 }
 
-/// One test case of a report.
-fn case<'a>(document: &'a Document<'_>, name: &str) -> Node<'a, 'a> {
-    let is_it =
-        |node: &Node<'_, '_>| node.has_tag_name("testcase") && node.attribute("name") == Some(name);
-    document.descendants().find(is_it).unwrap()
+#[test]
+fn what_a_run_writes_down_and_an_item_tells_keep_to_their_schemas() {
+    let body = r#"set -e
+orchestrate tell progress "page 1"
+orchestrate tell rate-limited
+orchestrate tell rate-limited --retry-after 1.5 --class day --scope key
+orchestrate tell overloaded --retry-after 2
+orchestrate tell auth-failed
+orchestrate tell ok"#;
+    let workspace = Workspace::new(&["a"], body);
+    workspace.orchestrate(&["-j1", "w"]).finish().exits(0);
+    let told = check_told(&workspace.read(".orchestrate/runs/latest/status/a.1.jsonl"));
+    assert_eq!(told.len(), 6);
+    // A run that has ended was held to its schema there; this one is written down while it goes on.
+    let workspace = Workspace::new(&["a"], "meet up");
+    let mut gates = workspace.gates(&["a"]);
+    let running = workspace.orchestrate(&["-j1", "w"]).start();
+    gates.expect("a up");
+    check_run(&workspace.read(".orchestrate/runs/latest/run.json"));
+    let asked = ["status", "--format", "json"];
+    let status = workspace.orchestrate(&asked).finish().exits(0);
+    assert_eq!(objects(&status)[0]["state"], "running");
+    gates.order("a", "exit 0");
+    running.finish().exits(0);
 }
 
 #[test]
-fn each_item_is_a_test_case_of_the_junit_report() {
-    let body = r#"echo "<$item> & ]]>"
-case $item in
-flaky) test "$attempt" = 2 ;;
-bad) exit 3 ;;
-esac"#;
-    let workspace = Workspace::new(&["good", "flaky", "bad"], body);
-    workspace.configure("junit = \"report.xml\"", "retries = 1");
-    workspace.orchestrate(&["-j1", "w"]).finish().exits(1);
-    let xml = workspace.read("report.xml");
-    let document = Document::parse(&xml).unwrap();
-    let suite = document.root_element().first_element_child().unwrap();
-    let counts = ["name", "tests", "failures", "errors", "skipped"];
-    let counts = counts.map(|name| suite.attribute(name).unwrap());
-    assert_eq!(counts, ["w", "3", "1", "0", "0"]);
-    let has = |name, tag: &str| {
-        case(&document, name)
-            .children()
-            .any(|it| it.has_tag_name(tag))
+fn what_other_commands_print_keeps_to_the_schema() {
+    let workspace = with_keys(&["a", "b"], "test $item = a");
+    let told = |arguments: &[&str]| {
+        let words = [&["--format", "json"], arguments].concat();
+        let launch = workspace.orchestrate(&words).env("TEST_KEYS", KEYS);
+        let objects = check_stdout(&launch.finish().stdout);
+        let kinds = objects
+            .iter()
+            .map(|it| it["type"].as_str().unwrap().to_owned());
+        kinds.collect::<Vec<String>>()
     };
-    assert!(
-        has("flaky", "flakyFailure") && has("bad", "rerunFailure"),
-        "{xml}"
+    told(&["-j2", "w"]);
+    workspace.write(
+        "output",
+        "HTTP/1.1 429 Too Many Requests\nRetry-After: 20\n",
     );
-    assert!(!has("good", "skipped") && !has("good", "failure"), "{xml}");
-    let failure = case(&document, "bad");
-    let failure = failure
-        .children()
-        .find(|it| it.has_tag_name("failure"))
-        .unwrap();
-    assert_eq!(
-        (failure.attribute("message"), failure.text()),
-        (Some("exit 3"), Some("<bad> & ]]>"))
-    );
-
-    // As any program would write it, and whole.
-    let usual = workspace.root().join("usual");
-    fs::write(&usual, "").unwrap();
-    let mode = |path| fs::metadata(path).unwrap().permissions().mode();
-    assert_eq!(mode(workspace.root().join("report.xml")), mode(usual));
-
-    // What is not started is skipped, what is done stands in no later report, and a dry run writes none.
-    workspace.write("items.txt", "good\nbad\nlate\n");
-    let launch = workspace.orchestrate(&["-j1", "--fail-fast", "--retries", "0", "w"]);
-    let launch = launch.env("ORCHESTRATE_JUNIT", "other.xml");
-    launch.finish().exits(1);
-    let other = workspace.read("other.xml");
-    let document = Document::parse(&other).unwrap();
-    let late = case(&document, "late");
-    assert!(
-        late.children().any(|it| it.has_tag_name("skipped")),
-        "{other}"
-    );
-    assert!(other.contains("tests=\"2\""), "{other}");
-    workspace.item("exit 0");
-    workspace.orchestrate(&["-j1", "w"]).finish().exits(0);
-    workspace.orchestrate(&["-j1", "w"]).finish().exits(0);
-    assert!(workspace.read("report.xml").contains("tests=\"0\""));
-    let dry = ["-n", "w", "--junit", "dry.xml"];
-    workspace.orchestrate(&dry).finish().exits(0);
-    assert!(!workspace.has("dry.xml"));
-}
-
-#[test]
-fn a_junit_report_that_cannot_be_written_is_told() {
-    let workspace = Workspace::new(&["a"], "exit 0");
-    for (file, words) in [
-        (
-            "absent/x.xml",
-            &["--junit", "its directory does not exist", "mkdir -p"][..],
-        ),
-        (".", &["--junit", "this is a directory", "orchestrate.xml"]),
+    for (arguments, kinds) in [
+        (&["status"][..], &["status"][..]),
+        (&["keys", "--workflow", "w"], &["key", "key"]),
+        (&["keys", "--workflow", "w", "disable", "key-1"], &["key"]),
+        (&["logs", "a"], &["log"]),
+        (&["report"], &["report"]),
+        (&["classify", "output"], &["classification"]),
+        (&["classify", "--exit", "75", "output"], &["classification"]),
+        (&["journal", "verify"], &["journal"]),
+        (&["journal", "repair", "w"], &["journal"]),
     ] {
-        let finished = workspace
-            .orchestrate(&["-j1", "w", "--junit", file])
-            .finish();
-        finished.exits(2).says(words);
+        assert_eq!(told(arguments), kinds, "{arguments:?}");
     }
-    assert_eq!(workspace.started(), [""; 0]);
-    workspace.write("orchestrate.toml", "rubbish = 1");
-    workspace
-        .orchestrate(&["-j1", "w", "--junit", "x.xml"])
-        .finish()
-        .exits(2);
-    workspace.configure("", "");
-    workspace.write("items.txt", "{\"id\":1}\n");
-    let finished = workspace
-        .orchestrate(&["-j1", "w", "--junit", "x.xml"])
-        .finish();
-    assert_eq!(finished.exits(69).stdout, "");
-    let xml = workspace.read("x.xml");
-    let document = Document::parse(&xml).unwrap();
-    let error = case(&document, "orchestrate")
-        .first_element_child()
-        .unwrap();
-    assert!(error.has_tag_name("error"), "{xml}");
+    let found = told(&["check", "w"]);
+    assert!(
+        found.len() > 3 && found.iter().all(|it| it == "check"),
+        "{found:?}"
+    );
+
+    let journal = ".orchestrate/w/journal.jsonl";
+    let whole = workspace.read(journal);
+    workspace.write(
+        journal,
+        &whole.replacen("\"outcome\":\"done\"", "\"outcome\":\"dome\"", 1),
+    );
+    assert_eq!(told(&["journal", "verify"]), ["journal", "error"]);
+    assert_eq!(told(&["-n", "journal", "repair", "w"]), ["journal"]);
+    assert_eq!(told(&["journal", "repair", "w"]), ["journal"]);
+    // It was whole before.
+    workspace.write(journal, &whole);
 }
 
 #[test]

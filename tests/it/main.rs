@@ -26,6 +26,7 @@ mod github_actions;
 mod hostile;
 mod init;
 mod journal;
+mod junit;
 mod keys;
 mod launchers;
 mod limits;

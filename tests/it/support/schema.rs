@@ -9,16 +9,17 @@ use serde_json::Value;
 
 static STDOUT: LazyLock<Validator> = LazyLock::new(|| validator(schema::stdout()));
 static EVENTS: LazyLock<Validator> = LazyLock::new(|| validator(schema::event_file()));
+static RUN: LazyLock<Validator> = LazyLock::new(|| validator(schema::run_file()));
+static TOLD: LazyLock<Validator> = LazyLock::new(|| validator(schema::status_file()));
 
-/// The types with which a run may begin to speak; other commands have others.
-const FIRST: [&str; 5] = ["run-started", "item", "summary", "warning", "error"];
+/// How each object of ours begins.
+const FIRST: &str = "{\"type\":\"";
 
 /// Validates what a process wrote to stdout, if that is a stream of objects, and returns them.
 #[track_caller]
 pub(crate) fn check_stdout(stdout: &str) -> Vec<Value> {
-    let begins = |kind: &&str| stdout.starts_with(&format!("{{\"type\":\"{kind}\","));
     // On a terminal words stand between the objects.
-    if !FIRST.iter().any(begins) || stdout.contains("\r\n") {
+    if !stdout.starts_with(FIRST) || stdout.contains("\r\n") {
         return Vec::new();
     }
     check(&STDOUT, stdout)
@@ -28,6 +29,22 @@ pub(crate) fn check_stdout(stdout: &str) -> Vec<Value> {
 #[track_caller]
 pub(crate) fn check_events(text: &str) {
     check(&EVENTS, text);
+}
+
+/// Validates a `run.json`.
+#[track_caller]
+pub(crate) fn check_run(text: &str) {
+    let record: Value =
+        serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    if let Err(error) = RUN.validate(&record) {
+        panic!("run.json: {error}: {text}");
+    }
+}
+
+/// Validates what `orchestrate tell` has written to a status file.
+#[track_caller]
+pub(crate) fn check_told(text: &str) -> Vec<Value> {
+    check(&TOLD, text)
 }
 
 #[track_caller]

@@ -332,10 +332,12 @@ impl Workspace {
         let runs = ledger::runs(&self.root);
         let new: Vec<&String> = runs.difference(&before).collect();
         for run in &new {
-            let events = self
-                .root
-                .join(format!(".orchestrate/runs/{run}/events.jsonl"));
-            schema::check_events(&fs::read_to_string(events).unwrap_or_default());
+            let run = self.root.join(".orchestrate/runs").join(run);
+            let events = fs::read_to_string(run.join("events.jsonl"));
+            schema::check_events(&events.unwrap_or_default());
+            if let Ok(record) = fs::read_to_string(run.join("run.json")) {
+                schema::check_run(&record);
+            }
         }
         if let ([run], End::Exited(code)) = (&new[..], finished.end) {
             let told = &ledger::run_record(&self.root, run)["exit_status"];
