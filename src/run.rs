@@ -256,7 +256,11 @@ fn reports(
     masker: &Arc<Masker>,
 ) -> Result<(Option<Metrics>, Option<Junit>)> {
     let junit = Junit::wanted(invocation, masker)?;
-    Ok((Metrics::wanted(invocation)?, junit))
+    let metrics = Metrics::wanted(invocation)?;
+    if let (Some(junit), Some(metrics)) = (&junit, &metrics) {
+        junit.file.differs_from(&metrics.file)?;
+    }
+    Ok((metrics, junit))
 }
 
 /// The format that was typed, or that the environment gives, for what is wrong with all else.

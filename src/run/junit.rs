@@ -19,7 +19,7 @@ use crate::state::run_record::RunRecord;
 
 /// The file, and what is to stand in it.
 pub(super) struct Junit {
-    file: ReportFile,
+    pub(super) file: ReportFile,
     workflow: String,
     /// What the run has come to, if it got so far.
     text: RefCell<Option<String>>,

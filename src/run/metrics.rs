@@ -18,7 +18,7 @@ use crate::state::run_record::{Life, RunRecord};
 
 /// The file, and what is to stand in it.
 pub(super) struct Metrics {
-    file: ReportFile,
+    pub(super) file: ReportFile,
     workflow: String,
     began: Timestamp,
     /// What the run has written at its end, if it got so far.

@@ -38,6 +38,20 @@ impl ReportFile {
         Ok(Self { option, path })
     }
 
+    /// Refuses another file that is this one, by whatever name: the later one would take its place.
+    ///
+    /// # Errors
+    ///
+    /// A usage error that names both options.
+    pub(super) fn differs_from(&self, other: &Self) -> Result<()> {
+        if resolved(&self.path) != resolved(&other.path) {
+            return Ok(());
+        }
+        let (one, path) = (self.option, quoted(&self.path.to_string_lossy()));
+        let message = format!("{one} and {} name the same file {path}", other.option);
+        Err(Error::usage(message).with_hint("give each a file of its own"))
+    }
+
     /// Has it written. A failure is a warning: the run itself went as it went.
     pub(super) async fn write(
         &self,
@@ -60,4 +74,13 @@ impl ReportFile {
             _ = signals.next_press(|| ()) => {}
         }
     }
+}
+
+/// The path without links, also of a file that is not there yet.
+fn resolved(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| {
+        let parent = path.parent().and_then(|it| it.canonicalize().ok());
+        let name = path.file_name().unwrap_or_default();
+        parent.map_or_else(|| path.to_owned(), |parent| parent.join(name))
+    })
 }

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 
+use orchestrate::cli::Cli;
+
 use crate::support::skip::is_root;
 use crate::support::workspace::Workspace;
 
@@ -246,6 +248,28 @@ fn json_without_parallel_is_for_the_dry_run_only() {
 }
 
 #[test]
+fn two_reports_in_one_file_are_refused_by_whatever_name_it_has() {
+    let workspace = Workspace::new(&["a"], "exit 0");
+    std::fs::create_dir(workspace.root().join("below")).unwrap();
+    symlink("below", workspace.root().join("link")).unwrap();
+    workspace.write("below/old.xml", "");
+    symlink("below/old.xml", workspace.root().join("alias")).unwrap();
+    for (junit, metrics) in [
+        ("out", "out"),
+        ("below/../out", "./out"),
+        ("link/x", "below/x"),
+        ("alias", "below/old.xml"),
+    ] {
+        let arguments = ["-j1", "w", "--junit", junit, "--metrics", metrics];
+        let words = ["--junit and --metrics", "the same file", junit];
+        refused(&workspace, &arguments, &words);
+    }
+    workspace.configure("metrics = \"out\"", "");
+    let arguments = ["-j1", "w", "--junit", "out"];
+    refused(&workspace, &arguments, &["the same file"]);
+}
+
+#[test]
 fn a_list_that_is_not_there_is_named() {
     let workspace = Workspace::new(&["a"], "exit 0");
     workspace.configure("", "items = { list = \"missing.txt\" }");
@@ -303,21 +327,10 @@ fn a_number_that_is_none_is_refused_in_words() {
 #[test]
 fn the_help_of_a_command_has_examples_and_only_options_that_mean_something_there() {
     let workspace = Workspace::bare();
-    for command in [
-        "status",
-        "logs",
-        "report",
-        "init",
-        "completions",
-        "man",
-        "journal",
-        "classify",
-        "keys",
-        "check",
-        "tell",
-    ] {
+    let runs = |command: &String| command == "run";
+    for command in Cli::commands().iter().filter(|it| !runs(it)) {
         let help = workspace
-            .orchestrate(&[command, "--help"])
+            .orchestrate(&[command.as_str(), "--help"])
             .finish()
             .exits(0)
             .stdout;
