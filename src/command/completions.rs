@@ -36,9 +36,11 @@ const RUNS_MAX: usize = 20;
 const TITLE_CHARACTERS_MAX: usize = 60;
 
 /// Values that an option may have, where they are words.
-const WORDS: [(&str, &[&str]); 5] = [
+const WORDS: [(&str, &[&str]); 7] = [
+    ("output", &["prefix", "group", "failures", "none"]),
     ("format", &["text", "json"]),
     ("color", &["auto", "always", "never"]),
+    ("progress", &["auto", "always", "never"]),
     ("rerun", &["changed", "all"]),
     ("only", &["failed"]),
     ("if_locked", &["fail", "skip", "wait"]),
@@ -279,4 +281,30 @@ fn candidates(record: &RunRecord) -> Vec<CompletionCandidate> {
         CompletionCandidate::new(&item.id).help(help)
     };
     record.items.iter().map(candidate).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::options::Options;
+
+    #[test]
+    fn every_option_whose_values_are_words_offers_all_of_them() {
+        for name in Options::names() {
+            let Err(why) = Options::default().set(&name, "\u{1}") else {
+                continue;
+            };
+            // It names them: "it is `text` or `json`".
+            let named: Vec<&str> = why.split('`').skip(1).step_by(2).collect();
+            let is_choice = why.starts_with("it is `") && named != ["true", "false"];
+            let id = name.replace('-', "_");
+            let offered = WORDS.iter().find(|(known, _)| *known == id);
+            let expected = is_choice.then_some(&named[..]);
+            assert_eq!(
+                offered.map(|(_, words)| *words),
+                expected,
+                "--{name}: {why}"
+            );
+        }
+    }
 }

@@ -34,23 +34,6 @@ const CREDENTIAL_WAIT_DEFAULT: TimeSpan = TimeSpan::from_secs(15 * 60);
 /// How many runs are kept where nobody says it.
 const KEEP_RUNS_DEFAULT: usize = 20;
 
-/// What may stand in place of a workflow.
-const COMMANDS: [&str; 13] = [
-    "run",
-    "status",
-    "logs",
-    "report",
-    "init",
-    "completions",
-    "man",
-    "journal",
-    "classify",
-    "keys",
-    "check",
-    "schema",
-    "tell",
-];
-
 /// How items are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -476,12 +459,13 @@ pub fn known_workflow(name: &str, file: &ConfigFile, arguments: &[String]) -> Re
     let table = file.workflows.get(name).cloned();
     if table.is_none() && Builtin::named(name).is_none() {
         let builtin = Builtin::ALL.iter().map(|builtin| builtin.name());
+        let commands = Cli::commands();
         let known: Vec<&str> = file
             .workflows
             .keys()
             .map(String::as_str)
             .chain(builtin)
-            .chain(COMMANDS)
+            .chain(commands.iter().map(String::as_str))
             .collect();
         let message = format!("there is no workflow `{}`", name.escape_debug());
         return Err(Error::usage(message).with_hint(suggest::hint(name, known.iter().copied())));

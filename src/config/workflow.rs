@@ -2,32 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use clap::Subcommand as _;
+
 use super::builtin::Builtin;
 use super::file::{CredentialTable, ItemSource, WorkflowTable};
 use super::options::Options;
+use crate::cli::Command;
 use crate::error::{Error, Result};
 use crate::items::item::ItemId;
 use crate::items::template::Template;
 use crate::schedule::retry::ExitCodes;
 
-/// Names that subcommands have or will have, and those of folders beside the workflows' own in `.orchestrate/`.
-const RESERVED: &[&str] = &[
-    "run",
-    "runs",
-    "tell",
-    "status",
-    "logs",
-    "report",
-    "keys",
-    "check",
-    "init",
-    "completions",
-    "man",
-    "help",
-    "journal",
-    "schema",
-    "classify",
-];
+/// Names of folders beside the workflows' own in `.orchestrate/`, and one that clap keeps for itself. Those of subcommands are
+/// reserved as well.
+const RESERVED: [&str; 2] = ["runs", "help"];
 
 /// A workflow, ready to be run.
 #[derive(Debug, Clone)]
@@ -150,7 +138,7 @@ fn check_name(name: &str) -> Result<()> {
             name.escape_debug()
         )));
     }
-    if RESERVED.contains(&name) {
+    if Command::has_subcommand(name) || RESERVED.contains(&name) {
         let message = format!("a workflow may not be named `{name}`: that name is a subcommand's");
         return Err(Error::usage(message).with_hint("give it another name"));
     }

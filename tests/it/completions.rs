@@ -78,6 +78,18 @@ fn complete_like(shell: (&str, &str)) {
     // A switch takes no word from behind it.
     assert_eq!(offered("orchestrate -n", "we"), ["weekly"]);
     assert_eq!(offered("orchestrate --format", "j"), ["json"]);
+    for (option, word) in [
+        ("--output", "group"),
+        ("--progress", "never"),
+        ("--color", "always"),
+        ("--if-locked", "wait"),
+        ("--rerun", "changed"),
+        ("--only", "failed"),
+        ("schema", "events"),
+    ] {
+        let line = format!("orchestrate {option}");
+        assert_eq!(offered(&line, &word[..2]), [word], "{option}");
+    }
     assert_eq!(
         offered("orchestrate -j 2 w", "issue"),
         ["issue-4", "issue-42"]

@@ -1,25 +1,9 @@
 //! `orchestrate man`: the pages, as formatters take them.
 
+use orchestrate::cli::Cli;
+
 use crate::support::skip::skipped;
 use crate::support::workspace::Workspace;
-
-/// The page of the whole, and that of each subcommand.
-const PAGES: [&str; 14] = [
-    "",
-    "run",
-    "status",
-    "logs",
-    "report",
-    "init",
-    "completions",
-    "man",
-    "journal",
-    "classify",
-    "keys",
-    "check",
-    "schema",
-    "tell",
-];
 
 /// What a formatter says of every page.
 fn complaints(workspace: &Workspace, program: &str, formatter: &str) -> String {
@@ -27,8 +11,11 @@ fn complaints(workspace: &Workspace, program: &str, formatter: &str) -> String {
         skipped("manual pages", &format!("{program} is not installed"));
         return String::new();
     }
-    let pages = PAGES.map(|page| format!("orchestrate man {page} | {formatter} || exit 1\n"));
-    let finished = workspace.shell(&pages.concat()).finish().exits(0);
+    // That of the whole has no name.
+    let pages = Cli::commands().into_iter().chain([String::new()]);
+    let line = |page| format!("orchestrate man {page} | {formatter} || exit 1\n");
+    let script: String = pages.map(line).collect();
+    let finished = workspace.shell(&script).finish().exits(0);
     finished.stdout + &finished.stderr
 }
 
