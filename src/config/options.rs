@@ -201,7 +201,7 @@ options! {
     /// Run up to N items at once, each in a child process of its own; 0 is sequential
     #[arg(short = 'j', value_name = "N", value_parser = parsed::<usize>)]
     parallel: usize,
-    /// List the items and what would happen to each; run nothing, write nothing, read no key
+    /// List the items, what would happen to each, and how long that takes; run nothing, write nothing, read no key
     #[arg(short = 'n', num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     dry_run: Switch,
     /// Also run items that are done: `changed` (their content or the command changed since) or `all`
