@@ -240,6 +240,35 @@ fn form(form: Form) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::run_view::Standing;
+
+    #[test]
+    fn an_item_of_a_status_may_stand_in_every_way_that_there_is() {
+        let words = Standing::ALL.map(Standing::word);
+        let schema = stdout();
+        let status = &schema["$defs"]["status"]["properties"];
+        let of_an_item = &status["items"]["items"]["properties"]["state"]["enum"];
+        let counted = status["counts"]["properties"].as_object().unwrap();
+        for word in words {
+            assert!(
+                of_an_item.as_array().unwrap().contains(&word.into()),
+                "{word}"
+            );
+            assert!(counted.contains_key(word), "{word}");
+        }
+        assert_eq!(counted.len(), words.len());
+    }
+
+    #[test]
+    fn every_name_has_a_schema_and_no_other_has() {
+        for name in NAMES {
+            assert!(
+                named(name).is_some_and(|it| it["title"].is_string()),
+                "{name}"
+            );
+        }
+        assert_eq!(named("moon"), None);
+    }
 
     #[test]
     fn every_type_is_defined_once_and_none_stands_in_the_way_of_another() {
