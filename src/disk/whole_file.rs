@@ -6,7 +6,7 @@
 
 use std::fs::{File, Permissions};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +26,24 @@ pub fn write_in(
     content: &[u8],
 ) -> io::Result<()> {
     write_with_mode(directory, name.as_ref(), content, None)
+}
+
+/// As [`write_in`], for content that `write` makes piece by piece.
+///
+/// # Errors
+///
+/// As [`write_in`].
+pub fn write_with(
+    directory: &HeldDirectory,
+    name: impl AsRef<Path>,
+    write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let draft = Draft::begin(directory)?;
+    let mut out = BufWriter::new(&draft.file);
+    write(&mut out)?;
+    out.flush()?;
+    drop(out);
+    draft.publish(name)
 }
 
 fn write_with_mode(

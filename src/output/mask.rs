@@ -106,6 +106,13 @@ impl Masker {
         Masked::of_masked_parts(record)
     }
 
+    /// The same where it stands, for what is kept and goes on to change.
+    #[must_use]
+    pub fn mask_in_place<'a, T: HoldsText>(&self, record: &'a mut T) -> Masked<&'a T> {
+        record.mask_texts(&|text| *text = self.mask_text(text).into_owned());
+        Masked::of_masked_parts(record)
+    }
+
     /// The same for bytes: what a [`MaskedStream`] makes of them.
     #[must_use]
     pub fn mask_bytes(&self, bytes: &[u8]) -> Masked<Vec<u8>> {

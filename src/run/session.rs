@@ -201,8 +201,8 @@ impl<'a> Session<'a> {
         } = stores;
         let run = Arc::new(state.new_run(started)?);
         let invocation = &visit.invocation;
-        let record = keep::beginning(&visit, &plan, &run, &secrets, &masker, started);
-        run.write_record(&masker.mask(record.clone()))?;
+        let mut record = keep::beginning(&visit, &plan, &run, &secrets, &masker, started);
+        run.write_record(masker.mask_in_place(&mut record))?;
         run.publish_latest()?;
         let shown_state = seen_from(&visit.surroundings.directory, state.path());
         let stream = (visit.voice.clone(), shown_state);

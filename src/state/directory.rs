@@ -373,8 +373,10 @@ impl RunDirectory {
     /// # Errors
     ///
     /// Exit 74 when it cannot be written.
-    pub fn write_record(&self, record: &Masked<RunRecord>) -> Result<()> {
-        whole_file::write_in(&self.directory, RUN_RECORD, &record.get().to_json())
+    pub fn write_record(&self, record: Masked<&RunRecord>) -> Result<()> {
+        whole_file::write_with(&self.directory, RUN_RECORD, |out| {
+            record.get().write_json(out)
+        })
             .and_then(|()| self.runs.sync())
             .map_err(|e| self.directory.failed("write", RUN_RECORD, &e))
     }

@@ -4,6 +4,7 @@
 //! the journal does. It holds templates and labels, never an environment or a credential.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -197,13 +198,12 @@ impl HoldsText for RunItem {
 }
 
 impl RunRecord {
-    /// The content of `run.json`.
-    #[must_use]
-    #[expect(
-        clippy::missing_panics_doc,
-        reason = "every member of a run has a form in JSON"
-    )]
-    pub fn to_json(&self) -> Vec<u8> {
+    /// Writes the content of `run.json`, piece by piece: it may be long.
+    ///
+    /// # Errors
+    ///
+    /// Why `out` does not take it.
+    pub fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
         #[derive(Serialize)]
         struct Document<'a> {
             format: &'a str,
@@ -216,9 +216,15 @@ impl RunRecord {
             version: VERSION,
             record: self,
         };
-        let mut json = serde_json::to_vec_pretty(&document)
-            .expect("a run has no member that JSON cannot hold");
-        json.push(b'\n');
+        serde_json::to_writer_pretty(&mut *out, &document)?;
+        out.write_all(b"\n")
+    }
+
+    /// The same, on its own.
+    #[cfg(test)]
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        let mut json = Vec::new();
+        self.write_json(&mut json).unwrap();
         json
     }
 

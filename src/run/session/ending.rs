@@ -48,8 +48,8 @@ impl Session<'_> {
         self.record.ended = Some(Timestamp::now());
         self.record.exit_status = matches!(exit, Exit::Status(_)).then(|| status.code());
         self.end_chronicle(messages);
-        let record = self.masker.mask(self.record.clone());
-        let kept = self.run.write_record(&record);
+        let record = self.masker.mask_in_place(&mut self.record);
+        let kept = self.run.write_record(record);
         let again = self.visit.voice.rerun(self.scheduler.queued() > 0);
         let rerun = self.masker.mask_text(&again).into_owned();
         let summary = Summary {
@@ -73,7 +73,7 @@ impl Session<'_> {
         }
         // Else it is held by what is left.
         if let Some(junit) = &self.visit.junit {
-            junit.ended(record.get(), &self.results, self.began.elapsed());
+            junit.ended(&self.record, &self.results, self.began.elapsed());
         }
         if let Some(metrics) = &self.visit.metrics {
             metrics.ended(self.record);
