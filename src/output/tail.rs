@@ -2,7 +2,8 @@
 //!
 //! An item's thread feeds it the log bytes (already masked) of both streams; the summary asks for the lines. Pure. It
 //! looks at the last lines of a block only, holds at most [`LINES_MAX`] × [`LINE_BYTES_MAX`] bytes, and never hands
-//! out a byte that could drive a terminal.
+//! out a byte that could drive a terminal, nor what a child asks the runner of GitHub Actions to mask: these lines go into
+//! reports that are kept and sent on.
 
 use std::collections::VecDeque;
 
@@ -11,6 +12,7 @@ use memchr::{memchr, memrchr, memrchr_iter};
 use super::Target;
 use super::escape::escape_line;
 use super::mask::Masked;
+use super::workflow_command::without_masked_value;
 
 /// How many lines are kept, of both streams together, in the order in which they ended.
 pub const LINES_MAX: usize = 20;
@@ -105,7 +107,8 @@ impl Segment {
 
     fn shown(&self) -> String {
         let mut shown = Vec::new();
-        escape_line(&self.bytes, false, &mut shown);
+        let line = without_masked_value(&self.bytes);
+        escape_line(&line, false, &mut shown);
         let mut shown = String::from_utf8_lossy(&shown).into_owned();
         if self.clipped || shown.len() > LINE_BYTES_MAX {
             let end = shown.floor_char_boundary(LINE_BYTES_MAX - CLIPPED.len());
@@ -128,6 +131,23 @@ mod tests {
             tail.feed(*source, Masked::of_masked_parts(bytes));
         }
         tail.lines()
+    }
+
+    #[test]
+    fn what_a_child_asks_to_have_masked_is_hidden() {
+        let lines = tail_of(&[(
+            Target::Stdout,
+            b"::add-mask::value\n##[add-mask]value\n  ::ADD-MASK::value\nsay add-mask\n",
+        )]);
+        assert_eq!(
+            lines,
+            [
+                "::add-mask::***",
+                "##[add-mask]***",
+                "  ::ADD-MASK::***",
+                "say add-mask"
+            ]
+        );
     }
 
     #[test]

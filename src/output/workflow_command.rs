@@ -87,34 +87,44 @@ fn visible(line: &[u8], start: usize) -> impl Iterator<Item = (usize, u8)> {
     bytes.filter(|(_, byte)| byte.is_ascii())
 }
 
+/// One line of a child, in which a value that it asks the runner to mask is hidden, whoever reads it: what it is said to be
+/// too secret for, the log of a job, is no better a place than a file that the job keeps.
+#[must_use]
+pub fn without_masked_value(line: &[u8]) -> Cow<'_, [u8]> {
+    match value_to_mask(line) {
+        Some(value) => Cow::Owned([&line[..value], HIDDEN].concat()),
+        None => Cow::Borrowed(line),
+    }
+}
+
 /// Where values stand that a line asks to be masked, in order.
 fn hidden(text: &[u8]) -> Vec<(usize, usize)> {
-    const NAME: &[u8] = b"add-mask";
     let mut hidden = Vec::new();
     let mut start = 0;
     for end in memchr_iter(b'\n', text).chain([text.len()]) {
         let line = &text[start..end];
-        let mut names = line.windows(NAME.len());
-        let found = names.position(|name| name.eq_ignore_ascii_case(NAME));
         // An object of ours would be none any more.
-        if let Some(at) = found.filter(|_| !line.starts_with(b"{")) {
-            // As far as it takes for either form; what is already hidden stays so.
-            let (before, after) = (&line[..at], &line[at + NAME.len()..]);
-            let value = match before.last() {
-                Some(b':') => memchr::memmem::find(after, b"::").map(|mark| mark + 2),
-                Some(b'[') => memchr(b']', after).map(|mark| mark + 1),
-                _ => None,
-            };
-            let value = value.map(|value| start + at + NAME.len() + value);
-            hidden.extend(
-                value
-                    .filter(|value| *value < end && &text[*value..end] != HIDDEN)
-                    .map(|value| (value, end)),
-            );
-        }
+        let value = value_to_mask(line).filter(|_| !line.starts_with(b"{"));
+        hidden.extend(value.map(|value| (start + value, end)));
         start = end + 1;
     }
     hidden
+}
+
+/// Where the value begins that `line` asks to be masked; what is already hidden stays so.
+fn value_to_mask(line: &[u8]) -> Option<usize> {
+    const NAME: &[u8] = b"add-mask";
+    let mut names = line.windows(NAME.len());
+    let at = names.position(|name| name.eq_ignore_ascii_case(NAME))?;
+    // As far as it takes for either form.
+    let (before, after) = (&line[..at], &line[at + NAME.len()..]);
+    let value = match before.last()? {
+        b':' => memchr::memmem::find(after, b"::")? + 2,
+        b'[' => memchr(b']', after)? + 1,
+        _ => return None,
+    };
+    let value = at + NAME.len() + value;
+    (value < line.len() && &line[value..] != HIDDEN).then_some(value)
 }
 
 /// The command `::NAME title=TITLE::VALUE`, escaped as the runner reads it; it holds no line feed.

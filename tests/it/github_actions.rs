@@ -113,6 +113,32 @@ exit 1";
 }
 
 #[test]
+fn what_an_item_asks_to_have_masked_stands_in_nothing_that_is_kept_but_its_log() {
+    let body = "echo '::add-mask::value-to-hide'; echo '##[add-mask]value-to-hide'; exit 1";
+    let workspace = Workspace::new(&["a"], body);
+    let arguments = ["-j1", "--format", "json", "--junit", "junit.xml", "w"];
+    let finished = step(&workspace, &arguments).finish().exits(1);
+    step(&workspace, &["report", "--out", "page.html"])
+        .finish()
+        .exits(0);
+    for (place, text) in [
+        ("stdout", finished.stdout),
+        ("stderr", finished.stderr),
+        ("JUnit", workspace.read("junit.xml")),
+        ("the step's summary", workspace.read("step.md")),
+        ("the page", workspace.read("page.html")),
+    ] {
+        assert!(!text.contains("value-to-hide"), "{place}: {text}");
+    }
+    assert!(workspace.read("junit.xml").contains("add-mask::***"));
+    assert!(
+        workspace
+            .read(&log_of(&workspace, "a"))
+            .contains("value-to-hide")
+    );
+}
+
+#[test]
 fn without_parallel_the_commands_of_an_item_are_its_own() {
     let workspace = Workspace::new(&["a"], "echo '::notice::hello'");
     let finished = step(&workspace, &["w"]).finish().exits(0);
