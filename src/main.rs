@@ -3,7 +3,7 @@
 use std::ffi::{CString, OsStr, OsString};
 use std::io::{IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,13 @@ fn main() -> ExitCode {
             stderr_is_terminal: surroundings.stderr_is_terminal,
             reflow: reflow(&surroundings),
         };
-        let exit = run(cli, &surroundings, &command_line(), outputs, guard);
+        let exit = run(
+            cli,
+            &surroundings,
+            &command_line(&surroundings),
+            outputs,
+            guard,
+        );
         Ok(exit.map_or_else(|error| complain(&error, error.status().code()), leave))
     });
     match ended {
@@ -204,14 +210,23 @@ fn receive_signals(ignored: &[i32]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What was typed, with our own name as a person would type it.
-fn command_line() -> Vec<String> {
-    let typed = std::env::args_os()
-        .skip(1)
-        .map(|word| word.to_string_lossy().into_owned());
-    std::iter::once("orchestrate".to_owned())
-        .chain(typed)
-        .collect()
+/// What was typed, for a person to paste: with our plain name where that finds us, else with the path that was typed.
+fn command_line(surroundings: &Surroundings) -> Vec<String> {
+    const NAME: &str = "orchestrate";
+    let mut typed = std::env::args_os();
+    let ourselves = typed.next().unwrap_or_default();
+    let path = surroundings.environment.get(OsStr::new("PATH"));
+    let found = which::which_in(NAME, path, &surroundings.directory).ok();
+    let found = found.and_then(|found| found.canonicalize().ok());
+    let is_found = found.is_some_and(|found| std::env::current_exe().is_ok_and(|it| it == found));
+    let is_path = ourselves.as_bytes().contains(&b'/');
+    let name = if is_found || !is_path {
+        NAME.to_owned()
+    } else {
+        ourselves.to_string_lossy().into_owned()
+    };
+    let words = typed.map(|word| word.to_string_lossy().into_owned());
+    std::iter::once(name).chain(words).collect()
 }
 
 /// Ends by the signal itself, so that an enclosing shell loop sees it and stops.
