@@ -36,7 +36,7 @@ use crate::items::template::Template;
 use crate::output::Target;
 use crate::output::line::Stream;
 use crate::output::mask::Masker;
-use crate::output::terminal::TerminalHandle;
+use crate::output::terminal::{Screen, TerminalHandle};
 use crate::report::paint::Paint;
 use crate::schedule::event::{Ending, ItemIndex};
 use crate::state::directory::RunDirectory;
@@ -61,6 +61,9 @@ const CREDENTIAL_VARIABLE: &str = "ORCHESTRATE_CREDENTIAL";
 
 /// Lines of items are aligned behind ids of up to this many columns; behind longer ones there would be no room.
 const ALIGNED_COLUMNS_MAX: usize = 24;
+
+/// … and behind ids of up to this share of the terminal's columns: 24 of 80.
+const ALIGNED_PERCENT_MAX: usize = 30;
 
 /// A command that is told is cut after this many characters.
 const COMMAND_CHARACTERS_MAX: usize = 500;
@@ -281,7 +284,9 @@ impl Launcher {
             terminal,
             messages,
             judge: Arc::new(judge),
-            id_columns: id_columns.min(ALIGNED_COLUMNS_MAX),
+            id_columns: id_columns
+                .min(ALIGNED_COLUMNS_MAX)
+                .min(Screen::of_stderr().columns * ALIGNED_PERCENT_MAX / 100),
             are_terminals: [
                 surroundings.stdout_is_terminal,
                 surroundings.stderr_is_terminal,
