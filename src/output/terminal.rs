@@ -45,6 +45,10 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Longer than any program of ours runs.
 const ENDLESS_PATIENCE: Duration = Duration::from_hours(100 * 365 * 24);
 
+/// Behind the last status line so many columns stay free: the terminal shows `^C` there for Ctrl-C, and twice for two in
+/// one moment. Where that went on to the next row we would not know, and leave a line standing.
+pub const ECHO_COLUMNS: usize = 4;
+
 const STACK_BYTES: usize = 128 * 1024;
 
 /// Where we write, and what stands there.

@@ -296,6 +296,7 @@ mod tests {
             id: id.to_owned(),
             title: format!("the title of {id}"),
             outcome: Outcome::Failed,
+            attempt: 1,
             ending: Some(ending),
             duration: Duration::from_secs(1),
             credential: None,

@@ -198,6 +198,7 @@ mod tests {
             id: "issue-42".to_owned(),
             title: "two\nlines \"quoted\" \u{1b}[31m".to_owned(),
             outcome: Outcome::Failed,
+            attempt: 1,
             ending: Some(Ending::Exited(1)),
             duration: Duration::from_millis(1500),
             credential: Some("work-1".to_owned()),

@@ -174,6 +174,7 @@ mod tests {
             id: id.to_owned(),
             title: String::new(),
             outcome,
+            attempt: 1,
             ending: Some(Ending::Exited(4)),
             duration: Duration::from_millis(2500),
             credential: Some("work-1".to_owned()),

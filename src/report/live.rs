@@ -11,8 +11,8 @@ use super::elapsed::elapsed;
 use super::fit::clip;
 use crate::schedule::bottleneck::Limiter;
 
-/// What an item is at is worth to be shown in this many columns of the terminal.
-const ITEM_COLUMNS_MIN: usize = 38;
+/// What an item is at is worth to be shown in this many columns of the terminal: two of them fit into one of 80 columns.
+const ITEM_COLUMNS_MIN: usize = 36;
 
 /// Between two items.
 const GAP: &str = " | ";
@@ -32,8 +32,10 @@ pub struct LiveView<'a> {
     pub ended: EndedCounts,
     /// What runs.
     pub running: Vec<LiveItem<'a>>,
-    /// Items that were not started.
+    /// Items that wait for their first attempt.
     pub queued: usize,
+    /// Items that wait for another attempt.
+    pub again: usize,
     /// Nothing new starts: `draining`, `terminating` or `killing`.
     pub stopping: Option<&'static str>,
     /// How long it will still take.
@@ -100,13 +102,17 @@ impl LiveView<'_> {
             counted(failed, "failed"),
             Some(format!("{} running", self.running.len())),
             counted(self.queued, "queued"),
-            self.left.map(|left| format!("about {} left", whole(left))),
+            counted(self.again, "to be tried again"),
+            self.left
+                .filter(|left| *left >= SECOND)
+                .map(|left| format!("about {} left", whole(left))),
             counted(done, "done"),
             self.keys
                 .as_ref()
                 .map(|keys| format!("keys: {}", key_words(keys))),
             self.limiter.map(limiter_words),
             counted(other, "interrupted or deferred"),
+            Some(format!("{} so far", whole(self.time))),
         ];
         for (index, part) in parts.into_iter().flatten().enumerate() {
             let comma = if index == 0 { " " } else { ", " };
@@ -204,6 +210,7 @@ mod tests {
                 ),
             ],
             queued: 24,
+            again: 0,
             stopping: None,
             left: Some(s(2100)),
             keys: Some(KeyCounts {
@@ -277,11 +284,22 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_for_another_attempt_is_counted_and_an_end_that_is_overdue_is_not_foretold() {
+        let mut view = view();
+        (view.again, view.left) = (2, Some(Duration::from_millis(900)));
+        let line = &view.lines(80)[0];
+        assert_eq!(
+            line,
+            "[12/40] 2 failed, 4 running, 24 queued, 2 to be tried again, 9 done"
+        );
+    }
+
+    #[test]
     fn the_sign_of_life_names_what_has_been_running_longest() {
         assert_eq!(
             view().sign_of_life(),
             "[12/40] 2 failed, 4 running, 24 queued, about 35m left, 9 done, keys: 3 busy, \
-             0 free, 1 resting (back in 12m), limited by credentials, 1 interrupted or deferred; \
+             0 free, 1 resting (back in 12m), limited by credentials, 1 interrupted or deferred, 0s so far; \
              longest: issue-42 3m12s: page 3 of 9"
         );
     }

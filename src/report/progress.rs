@@ -124,6 +124,7 @@ mod tests {
             id: "x".to_owned(),
             title: String::new(),
             outcome,
+            attempt: 1,
             ending: None,
             duration: Duration::ZERO,
             credential: None,

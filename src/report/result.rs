@@ -13,6 +13,8 @@ pub struct ItemResult {
     pub title: String,
     /// The outcome.
     pub outcome: Outcome,
+    /// The number of its last attempt, from 1; 0 when none was made.
+    pub attempt: u32,
     /// How the process ended; `None` when none was started.
     pub ending: Option<Ending>,
     /// From spawn to end.

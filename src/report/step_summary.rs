@@ -200,6 +200,7 @@ mod tests {
             id: id.to_owned(),
             title: "a <b>title</b> | `x`".to_owned(),
             outcome,
+            attempt: 1,
             ending: Some(ending),
             duration: Duration::from_secs(3),
             credential: None,

@@ -58,6 +58,12 @@ impl Summary<'_> {
             .count()
     }
 
+    /// How many items are done, but were not at their first attempt: what is done now and then only wants to be known.
+    fn done_again(&self) -> usize {
+        let done = self.recorded().filter(|it| it.outcome == Outcome::Done);
+        done.filter(|it| it.attempt > 1).count()
+    }
+
     fn recorded(&self) -> impl Iterator<Item = &ItemResult> {
         self.results
             .iter()
@@ -164,10 +170,16 @@ impl Summary<'_> {
             (self.not_started, "not started", Paint::warn),
         ];
         let told = parts.iter().filter(|it| it.0 > 0 || it.1 == "done");
+        let again = match self.done_again() {
+            0 => String::new(),
+            count => format!(" ({count} at a later attempt)"),
+        };
         let line = |paint: Paint| {
             let words = told.clone();
-            let words =
-                words.map(|(count, word, painted)| painted(paint, &format!("{count} {word}")));
+            let words = words.map(|(count, word, painted)| {
+                let again = if *word == "done" { &again } else { "" };
+                painted(paint, &format!("{count} {word}")) + again
+            });
             let words: Vec<String> = words.collect();
             format!("{} in {}", words.join(", "), elapsed(self.duration))
         };
@@ -266,6 +278,7 @@ mod tests {
             id: id.to_owned(),
             title: String::new(),
             outcome,
+            attempt: 1,
             ending: Some(ending),
             duration: Duration::from_secs(seconds),
             credential: None,
@@ -381,6 +394,31 @@ to run what is left: orchestrate x
         ] {
             assert_eq!(some_of(&["one", "two", "three"], columns), expected);
         }
+    }
+
+    #[test]
+    fn what_was_done_at_a_later_attempt_only_is_counted_apart() {
+        let again = |id, outcome| ItemResult {
+            attempt: 2,
+            ..result(id, outcome, Ending::Exited(0), 1)
+        };
+        let results = [
+            result("a", Outcome::Done, Ending::Exited(0), 1),
+            again("b", Outcome::Done),
+            again("c", Outcome::Failed),
+        ];
+        let summary = Summary {
+            results: &results,
+            not_started: 0,
+            duration: Duration::from_secs(3),
+            forecast: None,
+            lost: Lost::default(),
+            rerun: "orchestrate x",
+        };
+        assert_eq!(
+            summary.counts(Paint(false)),
+            "2 done (1 at a later attempt), 1 failed in 3s (median 1s, slowest 1s: b)"
+        );
     }
 
     #[test]

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::earlier::LookBack;
 use crate::config::resolve::Progress;
-use crate::output::terminal::{Screen, TerminalHandle};
+use crate::output::Target;
+use crate::output::terminal::{ECHO_COLUMNS, Screen, TerminalHandle};
 use crate::report::estimate::Durations;
 use crate::report::live::{EndedCounts, LiveView};
 use crate::report::result::ItemResult;
@@ -48,8 +49,13 @@ pub(super) struct Display {
 }
 
 impl Display {
-    /// For a run that begins now.
-    pub(super) fn new(terminal: TerminalHandle, progress: Progress, earlier: LookBack) -> Self {
+    /// For a run that begins `now`.
+    pub(super) fn new(
+        terminal: TerminalHandle,
+        progress: Progress,
+        earlier: LookBack,
+        now: Instant,
+    ) -> Self {
         let first = match progress {
             Progress::Lines => Some(FIRST_AFTER),
             Progress::AfterSilence | Progress::EveryMinute => Some(SILENCE_MAX),
@@ -61,7 +67,7 @@ impl Display {
             progress,
             hidden: false,
             drawn_at: None,
-            due_at: first.map(|first| Instant::now() + first),
+            due_at: first.map(|first| now + first),
             ended: EndedCounts::default(),
             stopping: None,
             durations: Durations::default(),
@@ -112,13 +118,13 @@ impl Display {
         self.due_at.filter(|_| !self.hidden)
     }
 
-    /// Shows how the run stands.
-    pub(super) fn show(&mut self, view: &LiveView<'_>) {
-        let now = Instant::now();
+    /// Shows how the run stands `now`.
+    pub(super) fn show(&mut self, view: &LiveView<'_>, now: Instant) {
         let wait = match self.progress {
             Progress::Lines => {
+                let columns = Screen::of_stderr().columns;
                 self.terminal
-                    .status(view.lines(Screen::of_stderr().columns));
+                    .status(view.lines(columns.saturating_sub(ECHO_COLUMNS)));
                 self.drawn_at = Some(now);
                 EVERY
             }
@@ -126,7 +132,7 @@ impl Display {
                 let is_silent = self.terminal.sent() == self.sent;
                 if is_silent || self.progress == Progress::EveryMinute {
                     let text = format!("orchestrate: {}", view.sign_of_life());
-                    self.terminal.say(crate::output::Target::Stderr, text);
+                    self.terminal.say(Target::Stderr, text);
                 }
                 self.sent = self.terminal.sent();
                 SILENCE_MAX
@@ -148,5 +154,82 @@ impl Display {
     pub(super) fn unhide(&mut self) {
         self.hidden = false;
         self.touch();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read as _;
+
+    use nix::fcntl::OFlag;
+    use nix::unistd::pipe2;
+
+    use super::*;
+    use crate::output::terminal::{Outputs, Reflow, Terminal};
+
+    /// What a run says on stderr that is asked to show itself whenever it is due, for so many minutes; of which it says
+    /// something else in the `talks`th.
+    fn said(progress: Progress, minutes: u32, talks: u32) -> Vec<String> {
+        let (heard, stderr) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        let outputs = Outputs {
+            stdout: stderr.try_clone().unwrap(),
+            stderr,
+            stdout_is_terminal: false,
+            stderr_is_terminal: false,
+            reflow: Reflow::default(),
+        };
+        let (terminal, handle) = Terminal::start(outputs).unwrap();
+        let began = Instant::now();
+        let nothing_earlier = tempfile::tempdir().unwrap().path().to_owned();
+        let earlier = LookBack::begin(nothing_earlier, "w".to_owned()).unwrap();
+        let mut display = Display::new(handle.clone(), progress, earlier, began);
+        let view = LiveView {
+            count: 3,
+            ended: EndedCounts::default(),
+            running: Vec::new(),
+            queued: 3,
+            again: 0,
+            stopping: None,
+            left: None,
+            keys: None,
+            limiter: None,
+            time: Duration::ZERO,
+        };
+        for minute in 1..=minutes {
+            if minute == talks {
+                handle.say(Target::Stderr, "words");
+            }
+            let now = began + SILENCE_MAX * minute;
+            if display.due_at().is_some_and(|due_at| due_at <= now) {
+                display.show(&view, now);
+            }
+            // Whatever happens meanwhile.
+            display.touch();
+        }
+        drop((display, handle));
+        terminal.finish();
+        let mut text = String::new();
+        File::from(heard).read_to_string(&mut text).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    const SIGN: &str = "orchestrate: [0/3] 0 running, 3 queued, 0s so far";
+
+    #[test]
+    fn off_a_terminal_a_silent_minute_is_followed_by_a_sign_of_life() {
+        assert_eq!(said(Progress::AfterSilence, 3, 0), [SIGN; 3]);
+        // Its own sign breaks no silence.
+        assert_eq!(said(Progress::AfterSilence, 3, 2), [SIGN, "words", SIGN]);
+        assert_eq!(said(Progress::AfterSilence, 1, 1), ["words"]);
+    }
+
+    #[test]
+    fn a_line_a_minute_comes_whatever_else_is_said_and_none_where_none_is_wanted() {
+        assert_eq!(
+            said(Progress::EveryMinute, 3, 2),
+            [SIGN, "words", SIGN, SIGN]
+        );
+        assert_eq!(said(Progress::Never, 3, 2), ["words"]);
     }
 }

@@ -252,7 +252,12 @@ impl Voice {
             (Some(links), Some(log)) => links.link_as(&result.id, log),
             (Some(_) | None, _) => result.id.clone(),
         };
-        Some(format!("{count} {id} {word} in {time}{why}"))
+        let again = if result.attempt > 1 {
+            format!(" on attempt {}", result.attempt)
+        } else {
+            String::new()
+        };
+        Some(format!("{count} {id} {word} in {time}{again}{why}"))
     }
 
     /// An item has left processes running; they have been ended.

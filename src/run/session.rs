@@ -517,11 +517,12 @@ impl<'a> Session<'a> {
             })
             .collect();
         let times: Vec<Duration> = running.iter().map(|item| item.time).collect();
-        let queued = self.scheduler.queued();
+        let queued = self.scheduler.queued() + self.scheduler.reserving();
+        let again = self.scheduler.waiting();
         let coming = if display.stopping.is_some() {
             0
         } else {
-            queued
+            queued + again
         };
         let left = display.usual();
         let view = LiveView {
@@ -529,6 +530,7 @@ impl<'a> Session<'a> {
             ended: display.ended,
             running,
             queued,
+            again,
             stopping: display.stopping,
             left: left.and_then(|usual| time_left(usual, &times, coming)),
             keys: self.keys.as_ref().map(Keys::counts),
@@ -536,7 +538,7 @@ impl<'a> Session<'a> {
             time: self.began.elapsed(),
         };
         if let Some(display) = &mut self.display {
-            display.show(&view);
+            display.show(&view, Instant::now());
         }
     }
 
@@ -566,7 +568,8 @@ fn display(visit: &Visit<'_>) -> Result<Option<Display>> {
     let (root, workflow) = (&visit.invocation.place.root, &visit.invocation.workflow);
     let earlier = LookBack::begin(root.clone(), workflow.name.clone())?;
     let (terminal, progress) = (visit.terminal.clone(), visit.invocation.progress);
-    Ok(Some(Display::new(terminal, progress, earlier)))
+    let display = Display::new(terminal, progress, earlier, Instant::now());
+    Ok(Some(display))
 }
 
 fn blocks(
@@ -619,6 +622,7 @@ fn unstarted(item: &Item, masker: &Masker, outcome: Outcome, ending: Option<Endi
         id: item.id.to_string(),
         title: shown_title(item, masker),
         outcome,
+        attempt: 0,
         ending,
         duration: Duration::ZERO,
         credential: None,

@@ -280,6 +280,19 @@ impl Scheduler {
         self.queue.len()
     }
 
+    /// Items that have a slot, and wait for a credential.
+    #[must_use]
+    pub fn reserving(&self) -> usize {
+        self.holding_slots() - self.running()
+    }
+
+    /// Items that wait until they may be tried again.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let waits = |active: &&Active| matches!(active, Active::Waiting { .. });
+        self.active.values().filter(waits).count()
+    }
+
     /// Whether `--stop-after`, or want of room, has kept items from being started.
     #[must_use]
     pub fn gave_up_on_work(&self) -> bool {

@@ -4,7 +4,7 @@ use std::iter::repeat_n;
 
 use unicode_width::UnicodeWidthChar;
 
-use super::{Reflow, Screen};
+use super::{ECHO_COLUMNS, Reflow, Screen};
 use crate::escape::escape_text;
 
 /// On a screen of fewer rows there is one status line, however many are wanted.
@@ -30,9 +30,13 @@ impl Drawn {
     /// The first of `lines`, as many as `screen` has room for.
     pub(super) fn new(lines: Vec<String>, screen: Screen) -> Self {
         let count = if screen.rows < ROWS_FOR_TWO_MIN { 1 } else { 2 };
-        let shown = lines.iter().take(count);
+        let last = count.min(lines.len()).saturating_sub(1);
+        let shown = lines.iter().take(count).enumerate().map(|(place, line)| {
+            let free = if place == last { ECHO_COLUMNS } else { 0 };
+            clipped(line, screen.columns.saturating_sub(free))
+        });
         Self {
-            shown: shown.map(|line| clipped(line, screen.columns)).collect(),
+            shown: shown.collect(),
             lines,
         }
     }
@@ -65,10 +69,11 @@ impl Drawn {
     }
 }
 
-/// `line` without anything that could control the terminal, in less than `columns` columns: in a full line the cursor
+/// `line` without anything that could control the terminal or that terminals give different widths, in less than `columns` columns: in a full line the cursor
 /// would go on to the next one, where we could not erase it.
 fn clipped(line: &str, columns: usize) -> String {
-    let shown = escape_text(line);
+    let line: String = line.chars().filter(|&it| !changes_width(it)).collect();
+    let shown = escape_text(&line);
     let columns_max = columns.saturating_sub(1);
     let width = |character: char| character.width().unwrap_or(0);
     if shown.chars().map(width).sum::<usize>() <= columns_max {
@@ -80,6 +85,15 @@ fn clipped(line: &str, columns: usize) -> String {
         used < columns_max
     });
     kept.chain(repeat_n(MARK, columns_max.min(1))).collect()
+}
+
+/// What makes one picture of several, or a wide one of a narrow: some terminals show it so, some do not, and where a line
+/// ends must be known, or what stands above would be erased with it.
+fn changes_width(character: char) -> bool {
+    matches!(
+        character,
+        '\u{200c}' | '\u{200d}' | '\u{fe0e}' | '\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}'
+    )
 }
 
 /// How many rows a terminal of `columns` needs for `line`: a character that does not fit goes to the next row.
@@ -108,6 +122,12 @@ mod tests {
             ("\u{4f60}\u{597d}\u{5417}", 6, "\u{4f60}\u{597d}\u{2026}"),
             ("\u{4f60}\u{597d}a", 5, "\u{4f60}\u{2026}"),
             ("a\nb\x1b[2J", 80, r"a\nb\x1b[2J"),
+            (
+                "\u{1f469}\u{200d}\u{1f467}\u{1f3fd}",
+                10,
+                "\u{1f469}\u{1f467}",
+            ),
+            ("\u{26a0}\u{fe0f}x", 3, "\u{26a0}x"),
             ("abc", 2, "\u{2026}"),
             ("abc", 1, ""),
             ("abc", 0, ""),
@@ -124,6 +144,16 @@ mod tests {
         };
         assert_eq!(drawn(24).text(), "one\r\ntwo");
         assert_eq!(drawn(5).text(), "one");
+    }
+
+    #[test]
+    fn behind_the_last_line_there_is_room_for_what_the_terminal_echoes() {
+        let screen = Screen {
+            columns: 10,
+            rows: 24,
+        };
+        let drawn = Drawn::new(vec!["123456789".to_owned(); 2], screen);
+        assert_eq!(drawn.text(), "123456789\r\n1234\u{2026}");
     }
 
     #[test]

@@ -258,7 +258,7 @@ fn the_status_line_is_erased_before_other_output_and_drawn_after_it() {
     screen.handle.status(Vec::new());
     assert_reads(&screen.stderr, "\r\x1b[K");
     status(&"x".repeat(200));
-    assert_reads(&screen.stderr, "x".repeat(78) + "\u{2026}");
+    assert_reads(&screen.stderr, "x".repeat(78 - ECHO_COLUMNS) + "\u{2026}");
     screen.terminal.finish();
     assert_eq!(rest_of(screen.stderr), "\r\x1b[K");
     assert_eq!(rest_of(screen.stdout), "");

@@ -184,6 +184,7 @@ impl Session<'_> {
             id: item.id.to_string(),
             title: shown_title(item, &self.masker),
             outcome: Outcome::Failed,
+            attempt: live.attempt,
             ending: Some(masked(ending, &self.masker)),
             duration: live.began.elapsed(),
             credential: live.credential.clone(),

@@ -1,6 +1,7 @@
 //! What a person sees: the bytes on a pseudo-terminal, drawn by an emulator that wraps lines anew when it is resized, as
 //! nearly all terminals do.
 
+use std::io::Write as _;
 use std::os::fd::OwnedFd;
 
 use nix::pty::{OpenptyResult, Winsize};
@@ -197,4 +198,32 @@ fn the_status_lines_stand_below_everything_else() {
     emulator.wait_for("suspended");
     assert_eq!(emulator.lines(), ["words", "more words", "suspended"]);
     terminal.finish();
+}
+
+#[test]
+fn ctrl_c_that_the_terminal_shows_leaves_no_rest_of_full_status_lines() {
+    let (mut emulator, slave) = emulator(40, 10);
+    let outputs = Outputs {
+        stdout: slave.try_clone().unwrap(),
+        stderr: slave,
+        stdout_is_terminal: true,
+        stderr_is_terminal: true,
+        reflow: Reflow::Wraps,
+    };
+    let (terminal, handle) = Terminal::start(outputs).unwrap();
+    handle.say(Target::Stderr, "words");
+    handle.status(vec!["counts ".repeat(9), "items ".repeat(9)]);
+    emulator.wait_for("item\u{2026}");
+    // One by one: a Ctrl-C takes back what was written and not yet read (ISIG without NOFLSH, termios(3)).
+    for shown in ["^C", "^C^C"] {
+        emulator.master.write_all(b"\x03").unwrap();
+        emulator.wait_for(shown);
+    }
+    handle.say(Target::Stderr, "Ctrl-C: nothing new starts");
+    emulator.wait_for("nothing new starts");
+    handle.status(Vec::new());
+    terminal.finish();
+    drop(handle);
+    while emulator.read() {}
+    assert_eq!(emulator.lines(), ["words", "Ctrl-C: nothing new starts"]);
 }
