@@ -2,18 +2,49 @@
 
 use std::fs;
 
+use nix::sys::signal::{Signal, kill};
+
+use crate::support::process::wait_for_states;
 use crate::support::running::Running;
 use crate::support::workspace::Workspace;
 
-/// What stands on a terminal of 80 columns and 24 rows after these bytes, and what has scrolled out of it.
-fn shown(bytes: &str) -> Vec<String> {
-    let mut terminal = avt::Terminal::with_scrollback(80, 24, None).unwrap();
-    terminal.feed(bytes);
-    let mut lines = terminal.screen().text();
-    while lines.last().is_some_and(String::is_empty) {
-        lines.pop();
+/// A terminal of 80 columns and 24 rows at first, which wraps lines anew when it is resized.
+struct Screen {
+    terminal: avt::Terminal,
+    seen: usize,
+}
+
+impl Screen {
+    fn new() -> Self {
+        Self {
+            terminal: avt::Terminal::with_scrollback(80, 24, None).unwrap(),
+            seen: 0,
+        }
     }
-    lines
+
+    /// Shows what has been written since it was last called, whole characters only.
+    fn see(&mut self, written: &[u8]) {
+        let chunk = written[self.seen..].utf8_chunks().next();
+        let text = chunk.map_or("", |chunk| chunk.valid());
+        self.terminal.feed(text);
+        self.seen += text.len();
+    }
+
+    /// What stands on it, and what has scrolled out of it; a line that was wrapped is one.
+    fn lines(&self) -> Vec<String> {
+        let mut lines = self.terminal.screen().text();
+        while lines.last().is_some_and(String::is_empty) {
+            lines.pop();
+        }
+        lines
+    }
+}
+
+/// What stands on a terminal after these bytes, and what has scrolled out of it.
+fn shown(bytes: &str) -> Vec<String> {
+    let mut screen = Screen::new();
+    screen.see(bytes.as_bytes());
+    screen.lines()
 }
 
 fn watched<'a>(workspace: &'a Workspace, words: &[&str]) -> Running<'a> {
@@ -54,6 +85,87 @@ fn on_a_terminal_status_lines_say_how_it_stands_and_are_gone_at_the_end() {
         !seen.iter().any(|line| line.contains("running")),
         "{seen:?}"
     );
+}
+
+#[test]
+fn a_terminal_of_another_size_gets_other_status_lines_and_keeps_what_stands_above() {
+    let words = "words ".repeat(30);
+    let workspace = Workspace::new(&["a", "b"], &format!("echo {words}; meet up"));
+    let mut gates = workspace.gates(&["a", "b"]);
+    let running = watched(&workspace, &["-j2", "w"]);
+    assert_eq!(gates.next_sorted(2), ["a up", "b up"]);
+    running.wait_for("\u{2026}");
+    let processes = [running.orchestrator().unwrap(), running.pid()];
+    let mut screen = Screen::new();
+    for (columns, key) in [(40, "@"), (133, "#"), (60, "%")] {
+        // Nothing is written while the size changes, and what was written has come when the echo of a key has.
+        for &process in &processes {
+            kill(process, Signal::SIGSTOP).unwrap();
+        }
+        wait_for_states(&processes, "T");
+        running.type_keys(key.as_bytes());
+        running.wait_for(key);
+        running.wait_until(|written| {
+            screen.see(written);
+            true
+        });
+        screen.terminal.resize(columns, 24);
+        running.resize(columns.try_into().unwrap(), 24);
+        for &process in processes.iter().rev() {
+            kill(process, Signal::SIGCONT).unwrap();
+        }
+        // The last line is as long as there is room, for what the items are at is longer.
+        running.wait_until(|written| {
+            screen.see(written);
+            let lines = screen.lines();
+            let width = lines.last().map_or(0, |line| line.chars().count());
+            (columns - 8..columns).contains(&width) && lines[lines.len() - 2].contains("2 running")
+        });
+    }
+    for item in ["a", "b"] {
+        gates.order(item, "exit 0");
+    }
+    let finished = running.finish().exits(0);
+    screen.see(finished.stdout.as_bytes());
+    let mut lines = screen.lines();
+    assert_eq!(lines.len(), 5, "{lines:#?}");
+    lines[..2].sort();
+    let line = |item| format!("[{item}] {}", words.trim_end());
+    assert_eq!(lines[..2], [line("a"), line("b")]);
+    assert!(lines[2].starts_with("[1/2] ") && lines[3].starts_with("[2/2] "));
+    assert!(lines[4].starts_with("2 done in "), "{lines:#?}");
+}
+
+#[test]
+fn ctrl_z_gives_an_interactive_shell_a_clean_screen_and_fg_draws_the_status_lines_again() {
+    let workspace = Workspace::new(&["a", "b"], "meet up");
+    let mut gates = workspace.gates(&["a", "b"]);
+    let shell = workspace.program(&["bash", "--norc", "--noprofile", "-i"]);
+    let shell = shell.at_once(2).env("NO_COLOR", "1").env("PS1", "> ");
+    let running = shell.on_terminal().start();
+    running.wait_for("> ");
+    running.type_keys(b"orchestrate -j2 w\n");
+    assert_eq!(gates.next_sorted(2), ["a up", "b up"]);
+    running.wait_for("[0/2] 2 running");
+    running.type_keys(b"\x1a");
+    running.wait_for("Stopped");
+    running.type_keys(b"echo my own $((40 + 2))\n");
+    running.wait_for("my own 42");
+    let seen = shown(&running.said_so_far());
+    assert!(!seen.iter().any(|it| it.contains("running")), "{seen:#?}");
+    let told = seen.iter().position(|it| it.contains("suspended: 2 items"));
+    let stopped = seen.iter().position(|it| it.contains("Stopped"));
+    assert!(told.is_some() && told < stopped, "{seen:#?}");
+    running.type_keys(b"fg\n");
+    running.wait_for("2 items go on after");
+    gates.order("a", "exit 0");
+    running.wait_for("[1/2] 1 running");
+    gates.order("b", "exit 0");
+    running.wait_for("2 done in ");
+    running.type_keys(b"exit\n");
+    let seen = shown(&running.finish().exits(0).stdout);
+    assert!(!seen.iter().any(|it| it.contains("running")), "{seen:#?}");
+    assert!(seen.iter().any(|it| it.contains("my own 42")), "{seen:#?}");
 }
 
 #[test]

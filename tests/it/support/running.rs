@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::WATCHDOG;
 use super::end::End;
@@ -155,9 +156,26 @@ impl<'a> Running<'a> {
         keyboard.write_all(keys).expect("a terminal takes keys");
     }
 
+    /// Gives its terminal another size, of which the kernel tells what runs there in the foreground.
+    pub(crate) fn resize(&self, columns: u16, rows: u16) {
+        let size = Winsize {
+            ws_row: rows,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        let terminal = self.ends.keyboard.as_ref().expect("a terminal");
+        tcsetwinsize(terminal, size).expect("a terminal has a size");
+    }
+
     /// Waits until it has said this on stderr, or on its terminal.
     pub(crate) fn wait_for(&self, needle: &str) {
         self.spoken().wait_for(needle);
+    }
+
+    /// Waits until this holds for what it has said on stderr, or on its terminal.
+    pub(crate) fn wait_until(&self, holds: impl FnMut(&[u8]) -> bool) {
+        self.spoken().wait_until(holds);
     }
 
     /// What is known of what it has said on stderr, or on its terminal, until now.

@@ -75,6 +75,21 @@ impl Transcript {
         assert!(found, "{needle:?} was not written; seen:\n{seen}");
     }
 
+    /// Waits until this holds for what has been written.
+    pub(crate) fn wait_until(&self, mut holds: impl FnMut(&[u8]) -> bool) {
+        let mut held = false;
+        let lacks = |text: &mut Text| {
+            held = holds(&text.bytes);
+            !held && !text.ended
+        };
+        let text = self.shared.text.lock().expect("no reader panics");
+        let waited = self.shared.more.wait_timeout_while(text, WATCHDOG, lacks);
+        let (text, _) = waited.expect("no reader panics");
+        let seen = String::from_utf8_lossy(&text.bytes).into_owned();
+        drop(text);
+        assert!(held, "what was awaited was not written; seen:\n{seen}");
+    }
+
     /// What has been written so far.
     pub(crate) fn so_far(&self) -> Vec<u8> {
         let text = self.shared.text.lock().expect("no reader panics");
