@@ -100,13 +100,14 @@ impl Summary<'_> {
         groups(self.results)
     }
 
-    /// The whole summary, ending in a newline; `quiet` leaves out what went well.
+    /// The whole summary, ending in a newline; `quiet` leaves out what went well, and without `evidence` the last lines of
+    /// failures are left out, for they stand above: they still tell causes apart.
     #[must_use]
-    pub fn text(&self, paint: Paint, quiet: bool) -> String {
+    pub fn text(&self, paint: Paint, quiet: bool, evidence: bool) -> String {
         let mut text = String::new();
         let causes = self.causes();
         for group in causes.iter().take(CAUSES_SHOWN_MAX) {
-            text.push_str(&group_text(group, paint));
+            text.push_str(&group_text(group, paint, evidence));
         }
         let more = &causes[causes.len().min(CAUSES_SHOWN_MAX)..];
         let more: usize = more.iter().map(|group| group.failures.len()).sum();
@@ -196,12 +197,12 @@ impl Summary<'_> {
 }
 
 /// One failure by itself, or the cause of several, and one of them as an example.
-fn group_text(group: &Group<'_>, paint: Paint) -> String {
+fn group_text(group: &Group<'_>, paint: Paint, evidence: bool) -> String {
     let [example, others @ ..] = &group.failures[..] else {
         return String::new();
     };
     if others.is_empty() {
-        return failure_text(example, paint);
+        return failure_text(example, paint, evidence);
     }
     let count = group.failures.len();
     let words = clip(
@@ -211,7 +212,7 @@ fn group_text(group: &Group<'_>, paint: Paint) -> String {
     let mut text = format!("{}: {words}\n", paint.bad(&format!("{count} failed")));
     let ids: Vec<&str> = group.failures.iter().map(|it| it.id.as_str()).collect();
     let _infallible = writeln!(text, "  {}", some_of(&ids, COLUMNS - 2));
-    push_evidence(&mut text, example, paint);
+    push_evidence(&mut text, example, paint, evidence);
     text
 }
 
@@ -231,7 +232,7 @@ fn some_of(names: &[&str], columns: usize) -> String {
     fitting.next().unwrap_or_else(|| told(1))
 }
 
-fn failure_text(failure: &ItemResult, paint: Paint) -> String {
+fn failure_text(failure: &ItemResult, paint: Paint, evidence: bool) -> String {
     let ending = failure
         .ending
         .as_ref()
@@ -251,13 +252,15 @@ fn failure_text(failure: &ItemResult, paint: Paint) -> String {
         let _infallible = write!(text, " [{credential}]");
     }
     text.push('\n');
-    push_evidence(&mut text, failure, paint);
+    push_evidence(&mut text, failure, paint, evidence);
     text
 }
 
 /// The last lines of a failure, and where the others are.
-fn push_evidence(text: &mut String, failure: &ItemResult, paint: Paint) {
-    for line in &failure.tail {
+fn push_evidence(text: &mut String, failure: &ItemResult, paint: Paint, evidence: bool) {
+    // Without a log there was no block either.
+    let is_shown = evidence || failure.log.is_none();
+    for line in failure.tail.iter().filter(|_| is_shown) {
         let _infallible = writeln!(text, "  {} {line}", paint.dim("|"));
     }
     if let Some(log) = &failure.log {
@@ -316,7 +319,7 @@ mod tests {
             rerun: "orchestrate --parallel 4 requirements",
         };
         assert_eq!(
-            summary.text(Paint(false), false),
+            summary.text(Paint(false), false, true),
             "issue-57 failed after 12s: exit 1 [work-1]\n  | first\n  | boom\n  \
              log: .orchestrate/runs/R/logs/issue-57.1.log\n\
              2 done, 1 failed, 1 interrupted, 4 not started in 1m\n\
@@ -370,7 +373,7 @@ mod tests {
             lost: Lost::default(),
             rerun: "orchestrate x",
         };
-        let text = summary.text(Paint(false), false);
+        let text = summary.text(Paint(false), false, true);
         let expected = "\
 12 failed: exit 1: Error: cannot reach <n> after <n> seconds of trying, and nob…
   issue-1, issue-2, issue-3, issue-4, issue-5, issue-6, issue-7 and 5 more
@@ -382,6 +385,10 @@ to run what is left: orchestrate x
 ";
         assert_eq!(text, expected);
         assert!(text.lines().all(|line| line.width() <= COLUMNS));
+        let unseen = |line: &&str| !line.starts_with("  | ");
+        let seen: Vec<&str> = expected.lines().filter(unseen).collect();
+        let text = summary.text(Paint(false), false, false);
+        assert_eq!(text.lines().collect::<Vec<_>>(), seen);
     }
 
     #[test]
@@ -432,12 +439,12 @@ to run what is left: orchestrate x
             lost: Lost::default(),
             rerun: "orchestrate x",
         };
-        assert_eq!(good.text(Paint(false), true), "");
+        assert_eq!(good.text(Paint(false), true, true), "");
         let bad = Summary {
             not_started: 1,
             ..good
         };
-        assert!(bad.text(Paint(false), true).contains("1 not started"));
+        assert!(bad.text(Paint(false), true, true).contains("1 not started"));
     }
 
     #[test]
@@ -454,7 +461,7 @@ to run what is left: orchestrate x
             lost: Lost::default(),
             rerun: "orchestrate x",
         };
-        let text = summary.text(Paint(false), false);
+        let text = summary.text(Paint(false), false, true);
         assert!(text.starts_with("not recorded: a ended (exit 0): journal.jsonl: no space left\n0 done, 1 not recorded"), "{text}");
         assert!(
             text.ends_with("to run what is left: orchestrate x\n"),
@@ -481,7 +488,7 @@ to run what is left: orchestrate x
             lost: Lost::default(),
             rerun: "orchestrate x",
         };
-        let text = summary.text(Paint(false), true);
+        let text = summary.text(Paint(false), true, true);
         assert!(
             text.starts_with("log cut: b and 1 more: no space left\n3 done"),
             "{text}"

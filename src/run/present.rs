@@ -396,20 +396,14 @@ impl Voice {
         }
     }
 
-    /// A result as the summary tells it: its log is a link, and what stands above in a block is not repeated.
+    /// A result as the summary tells it: its log is a link.
     fn shown_at_the_end(&self, result: &ItemResult) -> ItemResult {
         let log = result.log.as_ref().map(|log| match &self.links {
             Some(links) => links.link(log),
             None => log.clone(),
         });
-        let tail = if self.shows_failures && result.log.is_some() {
-            Vec::new()
-        } else {
-            result.tail.clone()
-        };
         ItemResult {
             log,
-            tail,
             ..result.clone()
         }
     }
@@ -430,7 +424,8 @@ impl Voice {
             results: &results,
             ..*summary
         };
-        let text = shown.text(self.paint, self.verbosity == Verbosity::Quiet);
+        let is_quiet = self.verbosity == Verbosity::Quiet;
+        let text = shown.text(self.paint, is_quiet, !self.shows_failures);
         if !text.is_empty() {
             self.terminal.say(Target::Stderr, text);
         }

@@ -246,6 +246,19 @@ fn of_failures_only_those_are_shown_and_of_none_nothing() {
 }
 
 #[test]
+fn the_end_tells_causes_apart_also_where_their_last_lines_stand_above() {
+    let body = "test $item = a && echo 'Error: no route' || echo 'Error: no space'; exit 1";
+    let workspace = Workspace::new(&["a", "b", "c"], body);
+    let arguments = ["-j1", "--output", "failures", "w"];
+    let finished = workspace.orchestrate(&arguments).finish().exits(1);
+    let finished = finished.says(&[
+        "2 failed: exit 1: Error: no space\n  b, c\n",
+        "a failed after ",
+    ]);
+    assert!(!finished.stderr.contains("  | "), "{}", finished.stderr);
+}
+
+#[test]
 fn in_a_group_every_attempt_has_its_block() {
     let workspace = Workspace::new(&["a"], "echo this is $attempt; test $attempt = 2");
     let arguments = ["-j1", "--retries", "1", "--output", "group", "w"];
