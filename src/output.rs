@@ -7,6 +7,7 @@
 //! behind it ever sees a key.
 
 pub mod escape;
+mod glance;
 pub mod line;
 pub mod log_file;
 pub mod mask;

@@ -5,6 +5,7 @@
 
 use memchr::memrchr;
 
+use super::glance::is_plain;
 use crate::escape::{is_deceptive, is_joined};
 
 /// Longer control sequences are shown, not interpreted; real ones are far shorter.
@@ -52,24 +53,6 @@ pub(super) fn last_segment(line: &[u8]) -> &[u8] {
     };
     let line = &line[..=last];
     memrchr(b'\r', line).map_or(line, |place| &line[place + 1..])
-}
-
-/// Whether every byte is printable ASCII or TAB.
-pub(super) fn is_plain(bytes: &[u8]) -> bool {
-    all_bytes(bytes, |byte| matches!(byte, b' '..=b'~' | b'\t'))
-}
-
-/// Whether every byte is printable ASCII, TAB or a line feed.
-pub(super) fn is_plain_lines(bytes: &[u8]) -> bool {
-    all_bytes(bytes, |byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n'))
-}
-
-/// Looks at blocks without a branch for each byte, which compiles to vector instructions.
-fn all_bytes(bytes: &[u8], rule: impl Fn(u8) -> bool) -> bool {
-    const BLOCK_BYTES: usize = 128;
-    bytes
-        .chunks(BLOCK_BYTES)
-        .all(|block| block.iter().fold(true, |good, &byte| good & rule(byte)))
 }
 
 /// How many bytes at the end are the beginning of a code point whose rest has not come yet (0 to 3).

@@ -8,9 +8,8 @@
 
 use std::sync::Arc;
 
-use memchr::{memchr, memchr_iter, memrchr};
-
-use super::escape::{escape_line, is_plain_lines, last_segment, unfinished_code_point};
+use super::escape::{escape_line, last_segment, unfinished_code_point};
+use super::glance::glance;
 use super::mask::{Masked, MaskedStream, Masker};
 
 /// A line longer than this is displayed in pieces; counted in masked bytes, without prefix and line feed.
@@ -51,6 +50,8 @@ struct Lines {
     partial: Vec<u8>,
     /// A piece of the current line is already shown.
     continued: bool,
+    /// Where lines end, when nobody has said so; kept for its memory.
+    ends: Vec<usize>,
 }
 
 impl Stream {
@@ -65,13 +66,21 @@ impl Stream {
                 colour,
                 partial: Vec::new(),
                 continued: false,
+                ends: Vec::new(),
             },
         }
     }
 
     /// Takes the next bytes. Lines are appended when they are whole.
     pub fn feed(&mut self, bytes: &[u8], produced: &mut Produced) {
-        self.pass_on(produced, |masked, log| masked.feed(bytes, log));
+        let before = produced.log.get().len();
+        let plain_ends = self.masked.feed(bytes, &mut produced.log);
+        let masked = produced.log.as_slice().after(before);
+        let display = produced.display.buffer();
+        match plain_ends {
+            Some(ends) => self.lines.take_lines(masked, ends, true, display),
+            None => self.lines.take(masked, display),
+        }
     }
 
     /// Whether [`Self::flush_partial`] would show anything.
@@ -83,10 +92,7 @@ impl Stream {
     /// Shows the unfinished line (a prompt, a progress line), less what may begin a key and less a torn code point;
     /// what comes of it later is shown as a further line. The log gets the same bytes.
     pub fn flush_partial(&mut self, produced: &mut Produced) {
-        self.pass_on(produced, |masked, log| {
-            masked.flush(log);
-            false
-        });
+        self.pass_on(produced, MaskedStream::flush);
         let bytes = self.lines.showable_bytes();
         self.lines.show_partial(bytes, produced.display.buffer());
     }
@@ -94,10 +100,7 @@ impl Stream {
     /// The stream has ended: appends all that was held back. Only the display gets a line feed that the child did
     /// not write.
     pub fn finish(&mut self, produced: &mut Produced) {
-        self.pass_on(produced, |masked, log| {
-            masked.finish(log);
-            false
-        });
+        self.pass_on(produced, MaskedStream::finish);
         if self.lines.partial.is_empty() {
             self.lines.continued = false;
         } else {
@@ -105,58 +108,61 @@ impl Stream {
         }
     }
 
-    /// Appends to the log what `mask` makes, and to the display the lines of it. `mask` says whether that is known to
-    /// be plain.
+    /// Appends to the log what `mask` makes, and to the display the lines of it.
     fn pass_on(
         &mut self,
         produced: &mut Produced,
-        mask: impl FnOnce(&mut MaskedStream, &mut Masked<Vec<u8>>) -> bool,
+        mask: impl FnOnce(&mut MaskedStream, &mut Masked<Vec<u8>>),
     ) {
         let before = produced.log.get().len();
-        let known_plain = mask(&mut self.masked, &mut produced.log);
+        mask(&mut self.masked, &mut produced.log);
         let masked = produced.log.as_slice().after(before);
-        let display = produced.display.buffer();
-        self.lines.take(masked, known_plain, display);
+        self.lines.take(masked, produced.display.buffer());
     }
 }
 
 impl Lines {
-    /// Takes masked bytes; what is appended to `display` is made of them and of our own prefix.
-    fn take(&mut self, masked: Masked<&[u8]>, known_plain: bool, display: &mut Vec<u8>) {
-        let masked = masked.bytes();
-        let Some(last) = memrchr(b'\n', masked) else {
-            self.extend_partial(masked, display);
-            return;
-        };
-        let (mut whole, rest) = masked.split_at(last + 1);
-        if (self.continued || !self.partial.is_empty())
-            && let Some(first) = memchr(b'\n', whole)
-        {
-            self.extend_partial(&whole[..first], display);
-            self.end_line(display);
-            whole = &whole[first + 1..];
-        }
-        self.show_lines(whole, known_plain || is_plain_lines(whole), display);
-        self.extend_partial(rest, display);
+    /// Takes masked bytes of which nothing is known.
+    fn take(&mut self, masked: Masked<&[u8]>, display: &mut Vec<u8>) {
+        let mut ends = std::mem::take(&mut self.ends);
+        let plain = glance(masked.bytes(), &mut ends);
+        self.take_lines(masked, &ends, plain, display);
+        self.ends = ends;
     }
 
-    /// Shows a block of whole lines, which [`is_plain_lines`] if `plain`; nothing is pending.
-    fn show_lines(&mut self, block: &[u8], plain: bool, display: &mut Vec<u8>) {
-        let line_count = memchr_iter(b'\n', block).count();
-        display.reserve(block.len() + line_count * self.prefix.get().len());
-        let mut start = 0;
-        for end in memchr_iter(b'\n', block) {
+    /// Takes masked bytes with line feeds at `ends`, which are plain ([`glance`]) if `plain`; what is appended to `display`
+    /// is made of them and of our own prefix.
+    fn take_lines(
+        &mut self,
+        masked: Masked<&[u8]>,
+        mut ends: &[usize],
+        plain: bool,
+        display: &mut Vec<u8>,
+    ) {
+        let (masked, mut start) = (masked.bytes(), 0);
+        if let (true, Some((&first, rest))) = (self.is_inside_a_line(), ends.split_first()) {
+            self.extend_partial(&masked[..first], display);
+            self.end_line(display);
+            (ends, start) = (rest, first + 1);
+        }
+        display.reserve(masked.len() - start + ends.len() * self.prefix.get().len());
+        for &end in ends {
             if end - start > LINE_BYTES_MAX {
-                self.extend_partial(&block[start..end], display);
+                self.extend_partial(&masked[start..end], display);
                 self.end_line(display);
             } else if plain {
                 display.extend_from_slice(self.prefix.get());
-                display.extend_from_slice(&block[start..=end]);
+                display.extend_from_slice(&masked[start..=end]);
             } else {
-                self.show(&block[start..end], display);
+                self.show(&masked[start..end], display);
             }
             start = end + 1;
         }
+        self.extend_partial(&masked[start..], display);
+    }
+
+    const fn is_inside_a_line(&self) -> bool {
+        self.continued || !self.partial.is_empty()
     }
 
     /// Adds to the current line, and shows a piece of it whenever it has become too long.
@@ -345,7 +351,7 @@ mod tests {
             for part_bytes in [line.len(), 1000, LINE_BYTES_MAX, LINE_BYTES_MAX + 1] {
                 let (log, display) = produced(masker(), line.chunks(part_bytes));
                 assert_eq!(log, line);
-                assert_eq!(memchr_iter(b'\n', &display).count(), pieces);
+                assert_eq!(memchr::memchr_iter(b'\n', &display).count(), pieces);
                 assert_eq!(display.len(), bytes + pieces * "[a] \n".len());
             }
         }

@@ -12,7 +12,6 @@
 //! Everything here is pure.
 
 mod encoding;
-mod glance;
 mod index;
 pub mod inherited;
 mod mark;
@@ -29,7 +28,6 @@ mod wrap;
 use std::borrow::Cow;
 use std::fmt;
 
-use self::glance::glance;
 use self::index::{Found, Hit, WindowIndex};
 use self::mark::{Mark, Run, Writing, colour_codes, unite};
 pub use self::masked::{HoldsText, Masked};
@@ -39,6 +37,7 @@ use self::shape::Shapes;
 pub use self::stream::{HELD_BYTES_MAX, MaskedStream};
 use self::view::View;
 use self::wrap::{Beginnings, Wrapped, Wraps};
+use super::glance::glance;
 
 /// Whether keys are masked that nobody told us about, by how they look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,9 +134,10 @@ impl Masker {
             codes,
             plain,
             is_ascii,
+            line_ends,
         } = sight;
-        let mut cut;
-        (*is_ascii, cut) = self.glance(text, ends);
+        *is_ascii = glance(text, line_ends);
+        let mut cut = self.is_cut(text, line_ends, ends);
         *differs = !*is_ascii && view.look_at(text);
         self.windows.search(&self.needles, text, found);
         self.search_shapes(text, &mut found.bytes_compared, |mark| marks.push(mark));
@@ -148,7 +148,8 @@ impl Masker {
         if *differs {
             let seen = &view.bytes;
             self.windows.search(&self.needles, seen, found);
-            (_, cut) = self.glance(seen, ends);
+            glance(seen, line_ends);
+            cut = self.is_cut(seen, line_ends, ends);
             self.wraps().follow(seen, ends, cut, wrapped, found);
             unite(marks, self.label_count, plain);
             let place = |mark: Mark| Mark {
@@ -173,18 +174,13 @@ impl Masker {
         }
     }
 
-    /// Whether `text` is printable ASCII, TAB and line feeds alone, and whether any of its lines ends in the beginning of a needle.
-    fn glance(&self, text: &[u8], ends: bool) -> (bool, bool) {
-        if self.needles.is_empty() {
-            return (glance(text, |_| {}), false);
-        }
-        let mut cut = false;
-        let mut look_before = |end| cut |= self.beginnings.end_line(&self.needles, text, end);
-        if ends {
-            look_before(text.len());
-        }
-        let is_ascii = glance(text, look_before);
-        (is_ascii, cut)
+    /// Whether any line of `text` ends in the beginning of a needle.
+    fn is_cut(&self, text: &[u8], line_ends: &[usize], ends: bool) -> bool {
+        let cut_at = |end| self.beginnings.end_line(&self.needles, text, end);
+        let last = ends && cut_at(text.len());
+        // Without a branch for each: nearly none is.
+        let any = |cut, &end| cut | cut_at(end);
+        !self.needles.is_empty() && line_ends.iter().fold(last, any)
     }
 
     const fn wraps(&self) -> Wraps<'_> {
@@ -254,6 +250,8 @@ struct Sight {
     plain: Vec<Run>,
     /// Whether the text is printable ASCII, TAB and line feeds alone.
     is_ascii: bool,
+    /// Where its lines end, if it is.
+    line_ends: Vec<usize>,
 }
 
 impl Sight {

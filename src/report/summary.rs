@@ -340,14 +340,14 @@ mod tests {
             lost: Lost::default(),
             rerun: "orchestrate x",
         };
-        let text = summary.text(Paint(false), false);
+        let text = summary.text(Paint(false), false, true);
         let told = "\ntook 2m, forecast 1m (2.0 times as long)\n";
         assert!(text.ends_with(told), "{text}");
         let unknown = Summary {
             forecast: None,
             ..summary
         };
-        assert!(!unknown.text(Paint(false), false).contains("took"));
+        assert!(!unknown.text(Paint(false), false, true).contains("took"));
     }
 
     #[test]

@@ -377,8 +377,8 @@ impl RunDirectory {
         whole_file::write_with(&self.directory, RUN_RECORD, |out| {
             record.get().write_json(out)
         })
-            .and_then(|()| self.runs.sync())
-            .map_err(|e| self.directory.failed("write", RUN_RECORD, &e))
+        .and_then(|()| self.runs.sync())
+        .map_err(|e| self.directory.failed("write", RUN_RECORD, &e))
     }
 
     /// Makes `runs/latest` lead to this run, in one step. Not durable: it is a convenience.

@@ -21,9 +21,13 @@ type ShortGrams = GramIndex<4, { SECRET_BYTES_MIN - 4 + 1 }>;
 /// Samples are looked up by so many at once, so that the processor need not wait for one before the next.
 const SAMPLES_AT_ONCE: usize = 4;
 
-/// How many words a filter has: 128 KiB, which stay in the cache. With a hundred keys one sample in 20 is compared in
-/// vain, with ten nearly none.
-const FILTER_WORDS: usize = 1 << 14;
+/// How many words a filter has, for few grams, more, and many: 4, 32 and 128 KiB. The smaller it is, the less of it
+/// falls out of the processor's caches while blocks go through them.
+const FILTER_WORDS: [usize; 3] = [1 << 9, 1 << 12, 1 << 14];
+
+/// So many bits for each gram let one sample in 80 be compared in vain; with a hundred keys, for which there are fewer,
+/// it is one in 20.
+const FILTER_BITS_PER_GRAM: usize = 16;
 
 /// A stretch of a text that is found in a needle, at least a window long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,8 +121,11 @@ impl<const GRAM: usize, const STRIDE: usize> GramIndex<GRAM, STRIDE> {
             set_idle(needles, GRAM, same);
         }
         let count_log2 = usize::BITS - occurrences.len().leading_zeros();
+        let wanted = occurrences.len() * FILTER_BITS_PER_GRAM / 64;
+        let words = FILTER_WORDS.into_iter().find(|&words| words >= wanted);
+        let words = words.unwrap_or(FILTER_WORDS[2]);
         let mut index = Self {
-            filter: Zeroizing::new(vec![0; FILTER_WORDS]),
+            filter: Zeroizing::new(vec![0; words]),
             buckets: vec![0; (1 << count_log2) + 1],
             bucket_shift: u32::BITS - count_log2,
             occurrences,
@@ -133,7 +140,8 @@ impl<const GRAM: usize, const STRIDE: usize> GramIndex<GRAM, STRIDE> {
         self.occurrences.sort_unstable_by_key(key);
         for occurrence in &self.occurrences {
             let [one, other] = bits(occurrence.hash);
-            self.filter[word(occurrence.hash)] |= 1 << one | 1 << other;
+            let word = word(occurrence.hash, self.filter.len());
+            self.filter[word] |= 1 << one | 1 << other;
             self.buckets[(occurrence.hash >> shift) as usize + 1] += 1;
         }
         let mut before = 0;
@@ -149,7 +157,19 @@ impl<const GRAM: usize, const STRIDE: usize> GramIndex<GRAM, STRIDE> {
     }
 
     fn search(&self, needles: &[Needle], text: &[u8], found: &mut Found) {
-        let Some(filter) = self.filter.first_chunk() else {
+        const FEW: usize = FILTER_WORDS[0];
+        const MORE: usize = FILTER_WORDS[1];
+        const MANY: usize = FILTER_WORDS[2];
+        match self.filter.len() {
+            FEW => self.search_with::<FEW>(needles, text, found),
+            MORE => self.search_with::<MORE>(needles, text, found),
+            _ => self.search_with::<MANY>(needles, text, found),
+        }
+    }
+
+    /// The same with a filter of `WORDS`, which is known while this is compiled, as it is asked so often.
+    fn search_with<const WORDS: usize>(&self, needles: &[Needle], text: &[u8], found: &mut Found) {
+        let Some(filter) = self.filter.first_chunk::<WORDS>() else {
             return;
         };
         let mut compare = |place, hash| {
@@ -309,15 +329,15 @@ fn hash<const GRAM: usize>(bytes: &[u8]) -> u32 {
 }
 
 /// 1 if a gram may have this hash.
-fn may_hold(filter: &[u64; FILTER_WORDS], hash: u32) -> u64 {
+fn may_hold<const WORDS: usize>(filter: &[u64; WORDS], hash: u32) -> u64 {
     let [one, other] = bits(hash);
-    let word = filter[word(hash)];
+    let word = filter[word(hash, WORDS)];
     word >> one & word >> other & 1
 }
 
-/// Which word of the filter a hash belongs to.
-const fn word(hash: u32) -> usize {
-    (hash >> (u32::BITS - FILTER_WORDS.ilog2())) as usize
+/// Which word of a filter of so many a hash belongs to.
+const fn word(hash: u32, words: usize) -> usize {
+    (hash >> (u32::BITS - words.ilog2())) as usize
 }
 
 /// Which bits of a word of the filter stand for a hash: its lower half says so, as the upper bits choose the word.

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use memchr::{memchr, memrchr};
 
+use crate::output::glance::empty;
+
 use super::{Masked, Masker, Sight, Wrapped, Writing};
 
 /// No more bytes of a line are held than this.
@@ -40,8 +42,9 @@ impl MaskedStream {
 
     /// Takes the next bytes and appends to `out` the lines that are whole, masked.
     ///
-    /// `true`: all that was appended is known to be printable ASCII, TAB and line feeds, so that nobody need look again.
-    pub fn feed(&mut self, bytes: &[u8], out: &mut Masked<Vec<u8>>) -> bool {
+    /// If all that was appended is known to be printable ASCII, TAB and line feeds, this says where the line feeds stand
+    /// in it, so that nobody need look again.
+    pub fn feed(&mut self, bytes: &[u8], out: &mut Masked<Vec<u8>>) -> Option<&[usize]> {
         self.progress.feed(&self.masker, bytes, out.buffer())
     }
 
@@ -86,16 +89,25 @@ pub(super) struct Progress {
     is_flushed: bool,
     wrapped: Wrapped,
     sight: Sight,
+    /// Where lines end in what was appended last.
+    line_ends: Vec<usize>,
 }
 
 impl Progress {
-    /// Whether all that was appended is known to be printable ASCII, TAB and line feeds.
-    pub(super) fn feed(&mut self, masker: &Masker, mut bytes: &[u8], out: &mut Vec<u8>) -> bool {
+    /// Where lines end in what was appended, if that is known to be printable ASCII, TAB and line feeds.
+    pub(super) fn feed(
+        &mut self,
+        masker: &Masker,
+        mut bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Option<&[usize]> {
         if masker.is_empty() {
             out.extend_from_slice(bytes);
-            return false;
+            return None;
         }
-        let mut ascii = true;
+        let before = out.len();
+        let mut is_plain = true;
+        empty(&mut self.line_ends);
         self.is_flushed &= bytes.is_empty();
         while !bytes.is_empty() {
             let near = &bytes[..bytes.len().min(HELD_BYTES_MAX - self.held.len())];
@@ -109,21 +121,25 @@ impl Progress {
             bytes = rest;
             if is_new && end.is_some() {
                 masker.look(taken, true, &mut self.wrapped, &mut self.sight);
+                let start = out.len() - before;
                 self.sight.write(masker, taken, 0, taken.len(), false, out);
-                ascii &= self.sight.keeps_ascii();
+                is_plain &= self.sight.keeps_ascii();
+                let ends = self.sight.line_ends.iter();
+                self.line_ends.extend(ends.map(|end| start + end));
                 continue;
             }
             self.held.extend_from_slice(taken);
             if end.is_some() {
                 self.end_line(masker, out);
+                self.line_ends.push(out.len() - before - 1);
             } else if self.held.len() == HELD_BYTES_MAX {
                 self.cut(masker, out);
             } else {
                 continue;
             }
-            ascii &= self.sight.keeps_ascii();
+            is_plain &= self.sight.keeps_ascii();
         }
-        ascii
+        is_plain.then_some(&*self.line_ends)
     }
 
     pub(super) const fn has_partial(&self) -> bool {

@@ -7,7 +7,8 @@
 //! stays bounded. Pure.
 
 use crate::escape::is_deceptive;
-use crate::output::escape::{CONTROL_SEQUENCE_BYTES_MAX, is_plain_lines};
+use crate::output::escape::CONTROL_SEQUENCE_BYTES_MAX;
+use crate::output::glance::is_plain_lines;
 
 /// A longer string sequence (a title, a link) is text; that of a link can be as long as an address.
 pub(super) const SEQUENCE_BYTES_MAX: usize = 4096;
