@@ -1,7 +1,7 @@
-//! `long-journal WORKSPACE ITEMS`: the journal of a workflow `w` whose items `item-1`, `item-2`, … are all done, two
-//! records each, as `scripts/bench` needs it. Nothing is run for it.
+//! The journal of a workflow `w` whose items `item-1`, `item-2`, … are all done, two records each. Nothing is run for it.
 
 use std::fmt::Write as _;
+use std::io;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -17,13 +17,12 @@ use sha2::{Digest as _, Sha256};
 /// How many items are in memory at once.
 const ITEMS_AT_ONCE: usize = 10_000;
 
-fn main() -> Result<()> {
-    let words: Vec<String> = std::env::args().collect();
-    let [_, workspace, items] = &words[..] else {
-        panic!("usage: long-journal WORKSPACE ITEMS");
-    };
-    let items: usize = items.parse().expect("a number of items");
-    let directory = StateDirectory::prepare(Path::new(workspace))?.workflow("w")?;
+pub(crate) fn write(workspace: &Path, items: usize) -> io::Result<()> {
+    append(workspace, items).map_err(|error| io::Error::other(format!("{error:?}")))
+}
+
+fn append(workspace: &Path, items: usize) -> Result<()> {
+    let directory = StateDirectory::prepare(workspace)?.workflow("w")?;
     let lock = WorkflowLock::acquire(&directory, std::process::id(), "now")?;
     let (mut journal, _) = Journal::open(&directory, &lock)?;
     let run = RunId::parse("20261123T001448Z-4f2a").expect("the name of a run");
