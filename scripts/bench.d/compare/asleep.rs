@@ -102,19 +102,27 @@ impl Asleep {
     }
 }
 
+/// Those that start all items at once: with a pool, starts are a quarter of a second apart until some have ended well.
+fn at_once() -> Vec<Runner> {
+    let mut who = ALL.to_vec();
+    who.retain(|it| *it != Runner::Pooled);
+    who
+}
+
 /// What queued and running items take of memory, and what the first of many waits for.
 pub(crate) fn memory(bench: &Bench) -> io::Result<Vec<Row>> {
     let rounds = bench.either(5, 1);
     let mut many = ALL.to_vec();
     // Its items are arguments.
     many.retain(|it| *it != Runner::Concurrently);
+    let at_once = at_once();
     let queued = bench.rounds(&many, rounds, |it, folder| {
         let asleep = Asleep::start(bench, it, folder, How::Willing, 100_000, 1)?;
         let sample = (asleep.after.as_secs_f64(), asleep.peak_bytes(bench));
         family::end();
         Ok(sample)
     })?;
-    let running = bench.rounds(&ALL, rounds, |it, folder| {
+    let running = bench.rounds(&at_once, rounds, |it, folder| {
         let asleep = Asleep::start(bench, it, folder, How::Willing, 500, 500)?;
         let peak = asleep.peak_bytes(bench);
         family::end();
@@ -141,7 +149,7 @@ pub(crate) fn memory(bench: &Bench) -> io::Result<Vec<Row>> {
 /// How often a runner wakes up for nothing.
 pub(crate) fn idle(bench: &Bench) -> io::Result<Vec<Row>> {
     let time = Duration::from_secs(if bench.quick { 1 } else { 5 });
-    let samples = bench.rounds(&ALL, 1, |it, folder| {
+    let samples = bench.rounds(&at_once(), 1, |it, folder| {
         let asleep = Asleep::start(bench, it, folder, How::Willing, 64, 64)?;
         // What the start has left to do is no idleness.
         bench.interrupt.pause(Duration::from_secs(1))?;
@@ -163,7 +171,7 @@ struct Stopped {
 
 /// How a runner that is told to stop, it alone, ends 64 children.
 pub(crate) fn stop(bench: &Bench) -> io::Result<Vec<Row>> {
-    let mut who = ALL.to_vec();
+    let mut who = at_once();
     who.retain(|it| *it != Runner::Floor);
     let mut rows = Vec::new();
     let kinds = [

@@ -24,13 +24,12 @@ pub(crate) fn run(words: &[String]) -> io::Result<()> {
 
 /// Prints `bytes` bytes, in lines of `line_bytes`.
 fn print(line_bytes: usize, bytes: usize) -> io::Result<()> {
-    let text = match line_bytes {
-        LOG => crate::text::log(4 << 20),
-        _ => {
-            let mut line = vec![b'x'; line_bytes - 1];
-            line.push(b'\n');
-            line.repeat((1 << 20) / line_bytes)
-        }
+    let text = if line_bytes == LOG {
+        crate::text::log(4 << 20)
+    } else {
+        let mut line = vec![b'x'; line_bytes - 1];
+        line.push(b'\n');
+        line.repeat((1 << 20) / line_bytes)
     };
     let mut stdout = File::from(std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned()?);
     for _ in 0..bytes.div_ceil(text.len()) {

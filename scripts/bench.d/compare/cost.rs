@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::bench::{Bench, static_child};
 use crate::measure::{Sample, run, run_into_pipe};
-use crate::runner::{Task, Without, workspace};
+use crate::runner::{Keys, Task, workspace};
 use crate::table::{Cell, Row, Unit, median};
 use crate::{child, journal, masking};
 
@@ -45,19 +45,12 @@ fn items(bench: &Bench) -> io::Result<Vec<Row>> {
             share(it.cpu)
         }));
     }
-    let without = |folder: &Path| {
+    let pooled = |folder: &Path| {
         let mut command = bench.ours().command(&task, folder)?;
-        workspace(
-            folder,
-            &argv,
-            Without {
-                keys: true,
-                shapes: false,
-            },
-        )?;
+        workspace(&mut command, folder, &argv, Keys::Pool)?;
         run(&mut command, &bench.interrupt)
     };
-    let pairs = pairs(bench, rounds, without, with)?;
+    let pairs = pairs(bench, rounds, with, pooled)?;
     let what = "an item with a key of a pool, against none";
     rows.push(row(what, Unit::Milliseconds, &pairs, |it| share(it.wall)));
     rows.push(row("… CPU", Unit::Milliseconds, &pairs, |it| {
@@ -90,17 +83,18 @@ fn output(bench: &Bench) -> io::Result<Vec<Row>> {
     let kinds = [
         (
             "a build's lines, ten keys and unknown ones masked, against none",
-            true,
+            Keys::None,
             true,
         ),
-        ("… against ten keys alone", false, true),
-        ("… against unknown ones alone", true, false),
+        ("… against ten keys alone", Keys::Variables, true),
+        ("… against unknown ones alone", Keys::None, false),
     ];
     let mut rows = Vec::new();
     for (what, keys, shapes) in kinds {
         let without = |folder: &Path| {
             let mut command = bench.ours().command(&task, folder)?;
-            workspace(folder, &argv, Without { keys, shapes })?;
+            workspace(&mut command, folder, &argv, keys)?;
+            command.args(shapes.then_some("--no-shape-mask"));
             run_into_pipe(&mut command, &bench.interrupt)
         };
         let pairs = pairs(bench, bench.either(7, 3), without, with)?;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 
 use crate::bench::Bench;
+use crate::runner::Runner;
 
 pub(crate) fn line(bench: &Bench) -> io::Result<String> {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -13,7 +14,8 @@ pub(crate) fn line(bench: &Bench) -> io::Result<String> {
         .map_or("CPU", |(_, model)| model);
     let cores = std::thread::available_parallelism()?;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let versions = bench.runners.iter().skip(1);
+    let versions = bench.runners.iter();
+    let versions = versions.filter(|it| !matches!(it.runner, Runner::Floor | Runner::Pooled));
     let versions: Vec<String> = versions
         .map(|it| format!("{} {}", it.runner.name(), it.version))
         .collect();

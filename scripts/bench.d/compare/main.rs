@@ -89,11 +89,13 @@ fn compare(words: &[String]) -> io::Result<()> {
     Ok(())
 }
 
+type Part = fn(&Bench) -> io::Result<Vec<Row>>;
+
 /// What makes a table.
 struct Theme {
     name: &'static str,
     title: &'static str,
-    parts: &'static [fn(&Bench) -> io::Result<Vec<Row>>],
+    parts: &'static [Part],
 }
 
 const THEMES: &[Theme] = &[

@@ -12,12 +12,11 @@ use crate::measure::run;
 use crate::runner::{Found, Runner, Task};
 use crate::table::{Row, Unit};
 
-const WHO: [Runner; 5] = [
+const WHO: [Runner; 4] = [
     Runner::Floor,
     Runner::Orchestrate,
     Runner::Parallel,
     Runner::Make,
-    Runner::Ninja,
 ];
 const ITEMS: usize = 20_000;
 
@@ -87,11 +86,6 @@ fn command(it: &Found, folder: &Path) -> io::Result<Command> {
             }
             (1..=ITEMS)
                 .try_for_each(|number| fs::write(folder.join(format!("item-{number}")), ""))?;
-            if it.runner == Runner::Ninja {
-                // It believes its own log alone.
-                let mut restat = it.plain(folder);
-                restat.args(["--quiet", "-t", "restat"]).status()?;
-            }
         }
     }
     Ok(command)

@@ -13,6 +13,8 @@ use crate::text;
 pub(crate) enum Runner {
     Floor,
     Orchestrate,
+    /// … whose items get a key of a pool each.
+    Pooled,
     Parallel,
     RustParallel,
     Concurrently,
@@ -21,11 +23,14 @@ pub(crate) enum Runner {
     Ninja,
 }
 
-use Runner::{Concurrently, Floor, Make, Ninja, Orchestrate, Parallel, RustParallel, Xargs};
+use Runner::{
+    Concurrently, Floor, Make, Ninja, Orchestrate, Parallel, Pooled, RustParallel, Xargs,
+};
 
-pub(crate) const ALL: [Runner; 8] = [
+pub(crate) const ALL: [Runner; 9] = [
     Floor,
     Orchestrate,
+    Pooled,
     Parallel,
     RustParallel,
     Concurrently,
@@ -39,6 +44,7 @@ impl Runner {
         match self {
             Floor => "floor",
             Orchestrate => "orchestrate",
+            Pooled => "… with a pool",
             Parallel => "GNU parallel",
             RustParallel => "rust-parallel",
             Concurrently => "concurrently",
@@ -80,7 +86,7 @@ pub(crate) fn find(orchestrate: &Path, peers: &Path) -> io::Result<(Vec<Found>, 
             .into_iter();
         let program = match runner {
             Floor => Some(std::env::current_exe()?),
-            Orchestrate => Some(orchestrate.to_owned()),
+            Orchestrate | Pooled => Some(orchestrate.to_owned()),
             _ => installed
                 .find(|it| it.exists())
                 .or_else(|| which::which(runner.program()).ok()),
@@ -122,11 +128,14 @@ pub(crate) struct Task<'a> {
     pub(crate) at_once: usize,
 }
 
-/// What is taken from orchestrate to see what it costs.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Without {
-    pub(crate) keys: bool,
-    pub(crate) shapes: bool,
+/// Which keys there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    None,
+    /// Ten, which every item inherits, and which are masked.
+    Variables,
+    /// Ten in a pool, one for each item, masked as well. Starts are spread, as providers like it.
+    Pool,
 }
 
 impl Found {
@@ -142,8 +151,13 @@ impl Found {
         let mut command = Command::new(&self.program);
         match self.runner {
             Floor => command.args(["floor", &at_once]).args(task.argv),
-            Orchestrate => {
-                workspace(folder, task.argv, Without::default())?;
+            Orchestrate | Pooled => {
+                let keys = if self.runner == Pooled {
+                    Keys::Pool
+                } else {
+                    Keys::Variables
+                };
+                workspace(&mut command, folder, task.argv, keys)?;
                 command.args(["-j", &at_once, "w"])
             }
             Parallel => {
@@ -199,24 +213,38 @@ fn surroundings(command: &mut Command, folder: &Path) {
 const KEYS: usize = 10;
 const SLOTS: usize = 50;
 
-/// Everything on, but for what is left out: prefixes, logs, the journal, a pool, masking of keys known and unknown.
-pub(crate) fn workspace(folder: &Path, argv: &[String], without: Without) -> io::Result<()> {
+/// Everything on: prefixes, logs, the journal, masking of these keys and of unknown ones.
+pub(crate) fn workspace(
+    command: &mut Command,
+    folder: &Path,
+    argv: &[String],
+    keys: Keys,
+) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let argv: Vec<String> = argv.iter().map(|word| format!("{word:?}, ")).collect();
     let mut text = format!(
-        "max-parallel = {}\ngrace = \"1s\"\nno-shape-mask = {}\n[workflow.w]\n\
-         command = [{}\"{{id}}\"]\nitems = {{ list = \"items.txt\" }}\n",
+        "max-parallel = {}\ngrace = \"1s\"\n[workflow.w]\ncommand = [{}\"{{id}}\"]\n\
+         items = {{ list = \"items.txt\" }}\n",
         KEYS * SLOTS,
-        without.shapes,
         argv.concat()
     );
-    if !without.keys {
-        text += &format!(
-            "[credentials]\npool = {{ file = \"keys\" }}\ninject = \"BENCH_KEY\"\nslots = {SLOTS}\n"
-        );
-        let keys = folder.join("keys");
-        fs::write(&keys, text::keys(KEYS).join("\n"))?;
-        fs::set_permissions(&keys, fs::Permissions::from_mode(0o600))?;
+    for number in 0..KEYS {
+        command.env_remove(format!("BENCH_{number}_KEY"));
+    }
+    match keys {
+        Keys::None => {}
+        Keys::Variables => {
+            for (number, key) in text::keys(KEYS).iter().enumerate() {
+                command.env(format!("BENCH_{number}_KEY"), key);
+            }
+        }
+        Keys::Pool => {
+            text.push_str("[credentials]\npool = { file = \"keys\" }\ninject = \"BENCH_KEY\"\n");
+            _ = writeln!(text, "slots = {SLOTS}");
+            let file = folder.join("keys");
+            fs::write(&file, text::keys(KEYS).join("\n"))?;
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
+        }
     }
     fs::write(folder.join("orchestrate.toml"), text)
 }

@@ -78,7 +78,9 @@ pub(crate) const HEAD_OF_COST: [&str; 3] = ["without", "with", "×"];
 /// much) as ours it takes.
 pub(crate) fn markdown(head: [&str; 3], others: &[&str], rows: &[Row]) -> String {
     let mut text = format!("| | {} |", head.join(" | "));
-    others.iter().for_each(|name| _ = write!(text, " {name} |"));
+    for name in others {
+        _ = write!(text, " {name} |");
+    }
     text += "\n|---|---:|---:|---:|";
     text += &"---:|".repeat(others.len());
     text.push('\n');
