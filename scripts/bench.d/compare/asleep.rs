@@ -81,13 +81,17 @@ impl Asleep {
         })
     }
 
-    /// The processes of the runner itself: all but the children.
+    /// The processes of the runner itself: all but the children, and the shells that start them.
     fn processes(&self, bench: &Bench) -> Vec<Pid> {
         let own = self.runner.pid();
-        let sleeps =
-            |pid: Pid| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == bench.own);
+        // What a shell takes is the same memory for all of them, and says nothing of who started it.
+        let shells = ["/bin/sh", "/bin/bash"].map(|shell| fs::canonicalize(shell).ok());
+        let counts = |pid: Pid| {
+            let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();
+            exe.as_ref() != Some(&bench.own) && !shells.contains(&exe)
+        };
         let mut members = family::members();
-        members.retain(|pid| *pid == own || !sleeps(*pid));
+        members.retain(|pid| *pid == own || counts(*pid));
         members
     }
 
