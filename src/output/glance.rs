@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn the_memory_for_very_many_lines_is_given_back() {
         let mut ends = Vec::new();
-        glance(&[b'\n'; 64 * 1024], &mut ends);
+        glance(&vec![b'\n'; 64 * 1024], &mut ends);
         assert_eq!(ends.len(), 64 * 1024);
         glance(b"x", &mut ends);
         assert!(ends.capacity() < 2 * KEPT_PLACES_MAX);

@@ -2,8 +2,9 @@
 //!
 //! The launcher starts it with a parallel run; the thread of an item hands its file over and takes it back when the
 //! attempt is over, and by then everything in it has been told to the loop. One thread for all of them sleeps until
-//! somebody writes in the run's folder of status files (inotify(7)): items that say nothing wake nobody. Where there is
-//! no watch to be had, it looks a few times a second while items run.
+//! somebody writes in the run's folder of status files (inotify(7)): items that say nothing wake nobody. The watch begins
+//! when an item has run for a moment, because to end it takes the kernel longer than a short run lasts. Where there is
+//! none to be had, it looks a few times a second while items run.
 //!
 //! It looks at all files whatever was reported, so nothing depends on a report that got lost, and it decides nothing.
 
@@ -55,10 +56,13 @@ impl StatusWatch {
             messages,
         });
         let theirs = Arc::clone(&shared);
-        let watch = watch(directory);
+        let directory = directory.to_owned();
         let listen = move || {
+            theirs.wait_for_one_that_lasts();
             // Users and processes may have so many watches and no more.
-            if let Ok(watch) = watch {
+            if let Ok(watch) = watch(&directory) {
+                // What was written before it.
+                theirs.look();
                 theirs.sleep_until_written(&watch);
             }
             theirs.look_again_and_again();
@@ -99,14 +103,28 @@ impl Shared {
         }
     }
 
+    fn wait_for_one_that_lasts(&self) {
+        loop {
+            self.wait_for_one();
+            if !self.files().is_empty() {
+                return;
+            }
+        }
+    }
+
     fn look_again_and_again(&self) -> ! {
         loop {
-            let nobody_runs = |files: &mut BTreeMap<_, _>| files.is_empty();
-            // While it is held, nobody can begin or end.
-            drop(self.followed.wait_while(self.files(), nobody_runs));
-            std::thread::sleep(READS_APART);
+            self.wait_for_one();
             self.look();
         }
+    }
+
+    /// Until one was there, and a moment longer.
+    fn wait_for_one(&self) {
+        let nobody_runs = |files: &mut BTreeMap<_, _>| files.is_empty();
+        // While it is held, nobody can begin or end.
+        drop(self.followed.wait_while(self.files(), nobody_runs));
+        std::thread::sleep(READS_APART);
     }
 
     fn look(&self) {
