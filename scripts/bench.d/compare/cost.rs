@@ -185,8 +185,8 @@ fn pairs(
 ) -> io::Result<[Vec<Sample>; 2]> {
     let mut pairs = [Vec::new(), Vec::new()];
     for _ in 0..rounds {
-        pairs[0].push(without(bench.folder()?.path())?);
-        pairs[1].push(with(bench.folder()?.path())?);
+        pairs[0].push(bench.in_a_folder(&without)?);
+        pairs[1].push(bench.in_a_folder(&with)?);
     }
     Ok(pairs)
 }
