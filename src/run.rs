@@ -26,6 +26,7 @@ mod signals;
 mod status_file;
 mod status_watch;
 mod suspension;
+mod workers;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;

@@ -16,7 +16,8 @@ use super::last_output::LastOutput;
 use super::outlook::fill;
 use super::status_file::StatusFile;
 use super::status_watch::StatusWatch;
-use crate::child::attempt::{Attempt, Ended, STACK_BYTES};
+use super::workers::{self, Workers};
+use crate::child::attempt::{Attempt, Ended};
 use crate::child::control::Control;
 use crate::child::environment::{Additions, BaseEnvironment, arguments};
 use crate::child::kin::{Marker, Orphans, Rest};
@@ -89,6 +90,7 @@ pub(super) struct Launcher {
     masker: Arc<Masker>,
     terminal: TerminalHandle,
     messages: UnboundedSender<Message>,
+    workers: Workers,
     judge: Arc<Judge>,
     /// The width of the longest id, as far as others are aligned with it.
     id_columns: usize,
@@ -282,6 +284,7 @@ impl Launcher {
             orphans: Arc::default(),
             masker,
             terminal,
+            workers: Workers::new(messages.clone()),
             messages,
             judge: Arc::new(judge),
             id_columns: id_columns
@@ -295,7 +298,7 @@ impl Launcher {
         })
     }
 
-    /// Starts an attempt on a thread of its own; its end comes as a [`Message::Ended`], also when there is none to be
+    /// Starts an attempt on a thread that it has for itself; its end comes as a [`Message::Ended`], also when there is none to be
     /// had.
     pub(super) fn launch(&self, order: &Order<'_>, invocation: &Invocation) -> Option<Control> {
         match self.prepare(order, invocation) {
@@ -428,17 +431,16 @@ impl Launcher {
 
     fn start(&self, order: &Order<'_>, work: Work, control: Control, invocation: &Invocation) {
         let index = order.index;
-        let messages = self.messages.clone();
         let judge = Arc::clone(&self.judge);
         let Work {
             mut command,
             mut verify,
         } = work;
-        let body: Box<dyn FnOnce() + Send> = match invocation.mode {
+        let work: workers::Work = match invocation.mode {
             Mode::Sequential => Box::new(move || {
                 let ended = run_and_verify(command, verify.as_ref(), &control, &mut Untouched);
                 let verdict = judge.judge(&ended.ending, &[], Vec::new);
-                send(&messages, index, ended, OutputReport::default(), verdict);
+                told(index, ended, OutputReport::default(), verdict)
             }),
             Mode::Parallel(_) => {
                 let sides = self.sides(order, invocation);
@@ -462,15 +464,11 @@ impl Launcher {
                     let status = status.map_or_else(Vec::new, |status| status.end());
                     let log = || output.log_end(TAIL_BYTES_MAX);
                     let verdict = judge.judge(&ended.ending, &status, log);
-                    send(&messages, index, ended, output.into_report(), verdict);
+                    told(index, ended, output.into_report(), verdict)
                 })
             }
         };
-        let name = order.item.id.as_str().chars().take(15).collect();
-        let thread = std::thread::Builder::new()
-            .name(name)
-            .stack_size(STACK_BYTES);
-        if let Err(error) = thread.spawn(body) {
+        if let Err(error) = self.workers.run(work) {
             let why = format!("there is no thread for it: {error}");
             self.tell_unstarted(index, Ending::Crowded(why));
         }
@@ -516,26 +514,20 @@ impl Launcher {
         };
         let verdict = self.judge.judge(&ended.ending, &[], Vec::new);
         let report = OutputReport::default();
-        send(&self.messages, index, ended, report, verdict);
+        // The loop is gone only when the whole process is going.
+        let _nobody = self.messages.send(told(index, ended, report, verdict));
     }
 }
 
-fn send(
-    messages: &UnboundedSender<Message>,
-    item: ItemIndex,
-    ended: Ended,
-    report: OutputReport,
-    verdict: Verdict,
-) {
+fn told(item: ItemIndex, ended: Ended, report: OutputReport, verdict: Verdict) -> Message {
     let Ended { ending, left } = ended;
-    // The loop is gone only when the whole process is going.
-    let _nobody = messages.send(Message::Ended {
+    Message::Ended {
         item,
         ending,
         report,
         left,
         verdict: Box::new(verdict),
-    });
+    }
 }
 
 /// A descriptor of the lock that children inherit; our own one stays with the lock.
