@@ -45,6 +45,7 @@ fn place(item: &Item) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::items::item::ContentHash;
     use crate::items::item::{ItemId, Readiness};
 
     fn item(id: &str, path: &str) -> Item {
@@ -54,7 +55,7 @@ mod tests {
             title: String::new(),
             path: Some(path.to_owned()),
             text: path.to_owned(),
-            content_hash: String::new(),
+            content_hash: ContentHash::OfText,
             readiness: Readiness::Ready(String::new()),
         }
     }

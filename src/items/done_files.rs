@@ -89,7 +89,7 @@ fn digit_runs(path: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::items::item::{Item, ItemId, Readiness};
+    use crate::items::item::{ContentHash, Item, ItemId, Readiness};
     use std::fs;
 
     fn item(id: &str, number: Option<u64>) -> Item {
@@ -99,7 +99,7 @@ mod tests {
             title: "a*".to_owned(),
             path: None,
             text: id.to_owned(),
-            content_hash: String::new(),
+            content_hash: ContentHash::OfText,
             readiness: Readiness::Ready(String::new()),
         }
     }

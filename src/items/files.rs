@@ -5,7 +5,7 @@
 
 use super::collected::Collected;
 use super::digest;
-use super::item::{Item, ItemId, Readiness};
+use super::item::{ContentHash, Item, ItemId, Readiness};
 use super::matches::{self, Matches};
 use super::regular_file;
 use super::slug;
@@ -53,7 +53,7 @@ pub fn read(pattern: &str, root: &Path) -> Result<Collected> {
             title: String::new(),
             text: path.clone(),
             path: Some(path),
-            content_hash,
+            content_hash: ContentHash::Is(content_hash),
             readiness,
         };
         collected.push(item, "the source")?;
@@ -183,7 +183,7 @@ mod tests {
             title: String::new(),
             path: Some("in/0042-x.txt".to_owned()),
             text: "in/0042-x.txt".to_owned(),
-            content_hash: digest::of_bytes(b"in/0042-x.txt"),
+            content_hash: ContentHash::Is(digest::of_bytes(b"in/0042-x.txt")),
             readiness: Readiness::Ready(String::new()),
         };
         assert_eq!(collected.items, [expected]);
@@ -257,8 +257,8 @@ mod tests {
         let one = read("*.bin", root.path()).unwrap();
         file.set_len(HASHED_BYTES_MAX + 2).unwrap();
         let other = read("*.bin", root.path()).unwrap();
-        assert_ne!(one.items[0].content_hash, other.items[0].content_hash);
-        assert_eq!(one.items[0].content_hash.len(), 64);
+        assert_ne!(one.items[0].content_hash(), other.items[0].content_hash());
+        assert_eq!(one.items[0].content_hash().len(), 64);
     }
 
     #[test]

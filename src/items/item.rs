@@ -3,7 +3,10 @@
 //! Sources make items; everything after this room names files, variables and journal records by [`ItemId`],
 //! which is why an id is validated before it is used for anything.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use super::digest;
 
 /// The greatest length of an item id, in bytes.
 pub const ID_BYTES_MAX: usize = 80;
@@ -112,10 +115,30 @@ pub struct Item {
     pub path: Option<String>,
     /// The item as the source wrote it: the line of a list, the path of a file, the number of an issue.
     pub text: String,
-    /// Changes when the item's content changes: hex digits of a SHA-256, or the source's own stamp.
-    pub content_hash: String,
+    /// See [`Item::content_hash`].
+    pub content_hash: ContentHash,
     /// Whether the source says that it can be worked on.
     pub readiness: Readiness,
+}
+
+/// Where the content hash of an item comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContentHash {
+    /// The item is no more than its text, of which the hash is made when it is needed: there may be very many.
+    OfText,
+    /// The source knows it.
+    Is(String),
+}
+
+impl Item {
+    /// Changes when the item's content changes: hex digits of a SHA-256, or the source's own stamp.
+    #[must_use]
+    pub fn content_hash(&self) -> Cow<'_, str> {
+        match &self.content_hash {
+            ContentHash::OfText => Cow::Owned(digest::of_bytes(self.text.as_bytes())),
+            ContentHash::Is(hash) => Cow::Borrowed(hash),
+        }
+    }
 }
 
 #[cfg(test)]

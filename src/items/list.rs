@@ -5,7 +5,7 @@
 
 use super::collected::{Collected, ITEMS_MAX, Warnings};
 use super::digest;
-use super::item::{Item, ItemId, Readiness};
+use super::item::{ContentHash, Item, ItemId, Readiness};
 use super::slug;
 use crate::error::{Error, Result};
 use crate::escape::{cut, quoted, shown};
@@ -188,7 +188,7 @@ fn item<R>(lines: &Lines<'_, R>) -> Result<Item> {
         title: String::new(),
         path: None,
         text: text.to_owned(),
-        content_hash: digest::of_bytes(text.as_bytes()),
+        content_hash: ContentHash::OfText,
         readiness: Readiness::Ready(String::new()),
     })
 }
@@ -221,7 +221,7 @@ fn json_item<R>(lines: &Lines<'_, R>, text: &str) -> Result<Item> {
         number: record.number,
         title: record.title.unwrap_or_default(),
         path: record.path.map(not_an_option),
-        content_hash,
+        content_hash: ContentHash::Is(content_hash),
         readiness: Readiness::Ready(String::new()),
     })
 }
@@ -365,7 +365,7 @@ mod tests {
         let texts: Vec<&str> = items.iter().map(|item| item.text.as_str()).collect();
         assert_eq!(texts, ["cat", "https://example.org/a?b", "042", "no end"]);
         assert_eq!(items[0].id.as_str(), "cat");
-        assert_eq!(items[0].content_hash, digest::of_bytes(b"cat"));
+        assert_eq!(items[0].content_hash(), digest::of_bytes(b"cat"));
         let hash = &digest::of_bytes(b"https://example.org/a?b")[..8];
         assert_eq!(
             items[1].id.as_str(),
@@ -401,7 +401,7 @@ mod tests {
         let same = parsed(r#"{"item":"what","number":7,"path":"-x/y","title":"T\u0007","id":"a"}"#);
         assert_eq!(same.items[0], expected);
         let edited = parsed(r#"{"id": "a", "title": "other"}"#);
-        assert_ne!(edited.items[0].content_hash, expected.content_hash);
+        assert_ne!(edited.items[0].content_hash(), expected.content_hash());
     }
 
     #[test]

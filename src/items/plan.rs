@@ -7,6 +7,7 @@ use super::item::{Item, Readiness};
 use super::selector::{self, Selector};
 use crate::error::Result;
 use crate::escape::shown;
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -136,47 +137,76 @@ impl fmt::Display for PlannedState {
 }
 
 /// One item of the plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Planned {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Planned<'a> {
     /// The item.
-    pub item: Item,
+    pub item: &'a Item,
     /// What happens to it.
     pub state: PlannedState,
     /// Why, short and escaped.
-    pub reason: String,
+    pub reason: &'a str,
 }
 
 /// What a run does with every selected item, in the source's order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// The items.
-    pub items: Vec<Planned>,
+    items: Vec<Item>,
+    /// Of each of the items, which stay where they are: there may be very many.
+    fates: Vec<Fate>,
 }
 
+type Fate = (PlannedState, Cow<'static, str>);
+
 impl Plan {
+    /// All items, in the source's order.
+    pub fn planned(&self) -> impl Iterator<Item = Planned<'_>> {
+        let pairs = self.items.iter().zip(&self.fates);
+        pairs.map(|(item, (state, reason))| Planned {
+            item,
+            state: *state,
+            reason,
+        })
+    }
+
+    /// Those that are in `state`.
+    pub fn in_state(&self, state: PlannedState) -> impl Iterator<Item = Planned<'_>> {
+        self.planned().filter(move |planned| planned.state == state)
+    }
+
     /// The items that run, in the source's order.
     pub fn pending(&self) -> impl Iterator<Item = &Item> {
-        self.items
-            .iter()
-            .filter(|planned| planned.state == PlannedState::Pending)
-            .map(|planned| &planned.item)
+        let pending = self.in_state(PlannedState::Pending);
+        pending.map(|planned| planned.item)
     }
 
     /// As [`Plan::pending`], the items themselves.
-    pub fn into_pending(self) -> impl Iterator<Item = Item> {
+    #[must_use]
+    pub fn into_pending(mut self) -> Vec<Item> {
+        let mut fates = self.fates.iter();
+        let mut is_next_pending = || {
+            let fate = fates.next();
+            fate.is_some_and(|(state, _)| *state == PlannedState::Pending)
+        };
+        self.items.retain(|_| is_next_pending());
         self.items
-            .into_iter()
-            .filter(|planned| planned.state == PlannedState::Pending)
-            .map(|planned| planned.item)
     }
 
     /// How many items are in `state`.
     #[must_use]
     pub fn count(&self, state: PlannedState) -> usize {
-        self.items
-            .iter()
-            .filter(|planned| planned.state == state)
-            .count()
+        self.in_state(state).count()
+    }
+
+    /// How many items there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.items.is_empty()
     }
 }
 
@@ -209,33 +239,23 @@ pub fn plan(
             is_done
         });
     }
-    let mut items = selected.complete()?;
-    let gone = items.split_off(present).into_iter().zip(gone);
-    let items = items
-        .into_iter()
-        .map(|item| {
-            let (mut state, mut reason) = judge(&item, &facts(&item), choice);
-            if state == PlannedState::Pending {
-                if let Some(less) = room.checked_sub(1) {
-                    room = less;
-                } else {
-                    state = PlannedState::Excluded;
-                    reason = format!("beyond --limit {}", choice.limit.unwrap_or_default());
-                }
-            }
-            Planned {
-                item,
-                state,
-                reason,
-            }
-        })
-        .chain(gone.map(|(item, reason)| Planned {
-            item,
-            state: PlannedState::Done,
-            reason,
-        }))
-        .collect();
-    Ok(Plan { items })
+    let items = selected.complete()?;
+    let gone = gone.into_iter();
+    let gone = gone.map(|reason| (PlannedState::Done, Cow::Owned(reason)));
+    let fates = items[..present].iter().map(|item| {
+        let (state, reason) = judge(item, &facts(item), choice);
+        if state != PlannedState::Pending {
+            return (state, reason);
+        }
+        if let Some(less) = room.checked_sub(1) {
+            room = less;
+            return (state, reason);
+        }
+        let reason = format!("beyond --limit {}", choice.limit.unwrap_or_default());
+        (PlannedState::Excluded, Cow::Owned(reason))
+    });
+    let fates = fates.chain(gone).collect();
+    Ok(Plan { items, fates })
 }
 
 /// What says that an item is done, if something does: the journal, else a file.
@@ -254,29 +274,27 @@ fn done_by(facts: &Facts) -> Option<String> {
 ///
 /// Done comes first, because a done item is never started again unless somebody asks; the item's own obstacles come before
 /// `--only`, so that the reason shown is the one that a person has to mend.
-fn judge(item: &Item, facts: &Facts, choice: &Choice) -> (PlannedState, String) {
+fn judge(item: &Item, facts: &Facts, choice: &Choice) -> Fate {
     let why = match doneness(item, facts, choice) {
-        Doneness::Stays(reason) => return (PlannedState::Done, reason),
-        Doneness::RunsAgain(reason) => Some(reason),
+        Doneness::Stays(reason) => return (PlannedState::Done, reason.into()),
+        Doneness::RunsAgain(reason) => Some(Cow::Owned(reason)),
         Doneness::NotDone => None,
     };
     let ready = match &item.readiness {
         Readiness::Ready(reason) => reason,
-        Readiness::Unready(reason) => return (PlannedState::Unready, reason.clone()),
+        Readiness::Unready(reason) => return (PlannedState::Unready, reason.clone().into()),
     };
     let last = facts.last.as_ref().map(|last| last.outcome);
     if choice.only == Some(Only::Failed) && !last.is_some_and(is_failure) {
-        return (PlannedState::Excluded, not_failed(last).to_owned());
+        return (PlannedState::Excluded, not_failed(last).into());
     }
     if let Some(refusal) = &facts.refusal {
-        return (PlannedState::Refused, refusal.clone());
+        return (PlannedState::Refused, refusal.clone().into());
     }
     let reason = why
-        .or_else(|| last.and_then(last_time).map(str::to_owned))
-        .unwrap_or_else(|| ready.clone());
-    if reason.is_empty() {
-        return (PlannedState::Pending, "not run yet".to_owned());
-    }
+        .or_else(|| last.and_then(last_time).map(Cow::Borrowed))
+        .or_else(|| (!ready.is_empty()).then(|| ready.clone().into()));
+    let reason = reason.unwrap_or(Cow::Borrowed("not run yet"));
     (PlannedState::Pending, reason)
 }
 
@@ -313,7 +331,7 @@ fn doneness(item: &Item, facts: &Facts, choice: &Choice) -> Doneness {
 }
 
 fn what_changed(item: &Item, last: &LastAttempt) -> Option<&'static str> {
-    if last.content_hash != item.content_hash {
+    if last.content_hash != item.content_hash() {
         Some("changed")
     } else if last.command_changed {
         Some("command changed")
@@ -356,6 +374,7 @@ const fn not_failed(last: Option<LastOutcome>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::items::item::ContentHash;
     use crate::items::item::ItemId;
     use proptest::prelude::*;
 
@@ -370,7 +389,7 @@ mod tests {
             title: String::new(),
             path: None,
             text: number.to_string(),
-            content_hash: "now".to_owned(),
+            content_hash: ContentHash::Is("now".to_owned()),
             readiness,
         }
     }
@@ -428,10 +447,11 @@ mod tests {
             choice,
         )
         .unwrap();
-        let [planned] = &plan.items[..] else {
-            panic!("one item in, {} out", plan.items.len())
+        let rows: Vec<Planned<'_>> = plan.planned().collect();
+        let [planned] = &rows[..] else {
+            panic!("one item in, {} out", rows.len())
         };
-        (planned.state, planned.reason.clone())
+        (planned.state, planned.reason.to_owned())
     }
 
     /// Checks rows of facts, choice, expected state and reason for an approved item.
@@ -528,9 +548,8 @@ mod tests {
         };
         let planned = decide(&["LLD-007", "8-9", "42"], rerun(Rerun::None)).unwrap();
         let rows: Vec<(Option<u64>, PlannedState, &str)> = planned
-            .items
-            .iter()
-            .map(|planned| (planned.item.number, planned.state, planned.reason.as_str()))
+            .planned()
+            .map(|planned| (planned.item.number, planned.state, planned.reason))
             .collect();
         assert_eq!(
             rows,
@@ -549,7 +568,7 @@ mod tests {
                 ),
             ]
         );
-        assert_eq!(decide(&[], rerun(Rerun::None)).unwrap().items.len(), 1);
+        assert_eq!(decide(&[], rerun(Rerun::None)).unwrap().len(), 1);
         for (typed, which) in [("9", Rerun::None), ("10", Rerun::None), ("7", Rerun::All)] {
             let error = decide(&["42", typed], rerun(which)).unwrap_err();
             assert_eq!(error.to_string(), format!("no item matches {typed}"));
@@ -660,8 +679,9 @@ mod tests {
         let plan = plan(items, std::iter::empty(), facts, &choice).unwrap();
         let pending: Vec<&str> = plan.pending().map(|item| item.id.as_str()).collect();
         assert_eq!(pending, ["LLD-002", "LLD-004"]);
-        assert_eq!(plan.items[4].state, PlannedState::Excluded);
-        assert_eq!(plan.items[4].reason, "beyond --limit 2");
+        let last = plan.planned().last().unwrap();
+        assert_eq!(last.state, PlannedState::Excluded);
+        assert_eq!(last.reason, "beyond --limit 2");
         assert_eq!(plan.count(PlannedState::Done), 2);
     }
 
@@ -672,11 +692,11 @@ mod tests {
             _ => Facts::default(),
         };
         let mut edited = item(2, ready());
-        edited.content_hash = "edited".to_owned();
+        edited.content_hash = ContentHash::Is("edited".to_owned());
         let items = vec![item(3, ready()), edited, item(1, ready())];
         let states = |choice: &Choice| -> Vec<PlannedState> {
             let plan = plan(items.clone(), std::iter::empty(), journal, choice).unwrap();
-            plan.items.iter().map(|planned| planned.state).collect()
+            plan.planned().map(|planned| planned.state).collect()
         };
         assert_eq!(states(&rerun(Rerun::None)), [PENDING, DONE, DONE]);
         assert_eq!(states(&rerun(Rerun::Changed)), [PENDING, PENDING, DONE]);
@@ -763,10 +783,12 @@ mod tests {
             (items, facts) in any_batch(), choice in any_choice(),
         ) {
             let plan = planned(&items, &facts, &choice);
-            let kept: Vec<Item> = plan.items.iter().map(|planned| planned.item.clone()).collect();
+            let kept: Vec<Item> = plan.planned().map(|planned| planned.item.clone()).collect();
             prop_assert_eq!(&kept, &items);
-            prop_assert!(plan.items.iter().all(|planned| !planned.reason.is_empty()));
-            prop_assert_eq!(planned(&items, &facts, &choice), plan);
+            prop_assert!(plan.planned().all(|planned| !planned.reason.is_empty()));
+            prop_assert_eq!(&planned(&items, &facts, &choice), &plan);
+            let pending: Vec<Item> = plan.pending().cloned().collect();
+            prop_assert_eq!(plan.into_pending(), pending);
         }
 
         #[test]
@@ -774,11 +796,13 @@ mod tests {
             (items, facts) in any_batch(), choice in any_choice(),
         ) {
             let choice = Choice { limit: None, ..choice };
-            let mut shuffled = planned(&items, &facts, &choice).items;
+            let shuffled = planned(&items, &facts, &choice);
+            let mut shuffled: Vec<Planned<'_>> = shuffled.planned().collect();
             let mut sorted = items;
             sorted.sort_by_key(|item| item.number);
             shuffled.sort_by_key(|planned| planned.item.number);
-            prop_assert_eq!(shuffled, planned(&sorted, &facts, &choice).items);
+            let sorted = planned(&sorted, &facts, &choice);
+            prop_assert_eq!(shuffled, sorted.planned().collect::<Vec<_>>());
         }
 
         #[test]
@@ -793,7 +817,7 @@ mod tests {
 
         #[test]
         fn a_done_item_runs_only_when_somebody_asks((items, facts) in any_batch()) {
-            for planned in planned(&items, &facts, &Choice::default()).items {
+            for planned in planned(&items, &facts, &Choice::default()).planned() {
                 let number = usize::try_from(planned.item.number.unwrap()).unwrap();
                 let known = &facts[number];
                 let recorded = known.last.as_ref().is_some_and(|last| last.outcome == LastOutcome::Done);

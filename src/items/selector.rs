@@ -239,6 +239,7 @@ fn id_behind<'a>(name: &'a str, known: &'a [ItemId]) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::items::item::ContentHash;
     use crate::items::item::Readiness;
 
     fn items(ids: &[(&str, Option<u64>)]) -> Vec<Item> {
@@ -249,7 +250,7 @@ mod tests {
                 title: String::new(),
                 path: None,
                 text: id.to_owned(),
-                content_hash: String::new(),
+                content_hash: ContentHash::OfText,
                 readiness: Readiness::Ready(String::new()),
             })
             .collect()

@@ -481,6 +481,7 @@ pub fn render_command(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::items::item::ContentHash;
     use crate::items::item::{ItemId, Readiness};
     use proptest::prelude::*;
 
@@ -491,7 +492,7 @@ mod tests {
             title: title.to_owned(),
             path: Some("docs/LLD-042.md".to_owned()),
             text: "the text".to_owned(),
-            content_hash: String::new(),
+            content_hash: ContentHash::OfText,
             readiness: Readiness::Ready(String::new()),
         }
     }

@@ -26,23 +26,23 @@ pub(super) fn beginning(
     started: Timestamp,
 ) -> RunRecord {
     let invocation = &visit.invocation;
-    let of = |state: PlannedState| plan.items.iter().filter(move |it| it.state == state);
-    let item = |planned: &Planned| RunItem {
+    let item = |planned: Planned<'_>| RunItem {
         id: planned.item.id.to_string(),
-        title: shown_title(&planned.item, masker),
+        title: shown_title(planned.item, masker),
         state: ItemState::Pending,
         outcome: None,
         reason: None,
         attempts: Vec::new(),
     };
     // No process will be started for these, which is known already.
-    let refused = of(PlannedState::Refused).map(|planned| RunItem {
+    let refused = plan.in_state(PlannedState::Refused).map(|planned| RunItem {
         state: ItemState::Ended,
         outcome: Some(Outcome::Failed),
-        reason: Some(masker.mask_text(&planned.reason).into_owned()),
+        reason: Some(masker.mask_text(planned.reason).into_owned()),
         ..item(planned)
     });
-    let items = of(PlannedState::Pending).map(item).chain(refused);
+    let pending = plan.in_state(PlannedState::Pending);
+    let items = pending.map(item).chain(refused);
     let argument = |template: &Template| masker.mask_text(template.source()).into_owned();
     RunRecord {
         run: run.id().to_string(),

@@ -10,7 +10,7 @@ use crate::escape::escape_text;
 use crate::items::collision::colliding_numbers;
 use crate::items::digest;
 use crate::items::done_files::DoneFiles;
-use crate::items::item::{Item, ItemId, Readiness};
+use crate::items::item::{ContentHash, Item, ItemId, Readiness};
 use crate::items::plan::{Facts, LastAttempt, LastOutcome, Plan, PlannedState, plan};
 use crate::items::slug::number_in;
 use crate::items::template::{RenderError, Template, Values, render_command};
@@ -153,7 +153,7 @@ pub(super) fn command_fingerprint(workflow: &Workflow) -> String {
 
 /// What the journal keeps of an item and the command that was run for it.
 pub(super) fn fingerprint(item: &Item, command: &str) -> String {
-    format!("{}{AND}{command}", item.content_hash)
+    format!("{}{AND}{command}", item.content_hash())
 }
 
 /// The item's part, and the command's, where a release has written one.
@@ -172,7 +172,7 @@ fn remembered(id: &str) -> Option<Item> {
         title: String::new(),
         path: None,
         text: String::new(),
-        content_hash: String::new(),
+        content_hash: ContentHash::Is(String::new()),
         readiness: Readiness::Ready(String::new()),
     })
 }
@@ -210,22 +210,21 @@ pub(super) fn collisions(invocation: &Invocation, plan: &Plan) -> Option<String>
 pub(super) fn rows(invocation: &Invocation, state: &str, plan: &Plan) -> Vec<Row> {
     let root = &invocation.place.root;
     let mut files = DoneFiles::new(root);
-    plan.items
-        .iter()
+    plan.planned()
         .map(|planned| {
             let pending = planned.state == PlannedState::Pending;
-            let filled = fill(invocation, state, &planned.item, (1, 1), true).ok();
+            let filled = fill(invocation, state, planned.item, (1, 1), true).ok();
             Row {
                 id: planned.item.id.to_string(),
                 title: escape_text(&planned.item.title).into_owned(),
                 state: state_word(planned.state),
                 pending,
-                reason: escape_text(&planned.reason).into_owned(),
+                reason: escape_text(planned.reason).into_owned(),
                 output: filled
                     .and_then(|filled| filled.output)
                     .map(|output| escape_text(&output).into_owned()),
                 remarks: if pending {
-                    remarks(invocation, state, &planned.item, root, &mut files)
+                    remarks(invocation, state, planned.item, root, &mut files)
                 } else {
                     Vec::new()
                 },

@@ -202,7 +202,7 @@ impl Voice {
         if self.format == Format::Json {
             self.nothing_happened();
         } else if self.verbosity > Verbosity::Quiet {
-            let of = match plan.items.len() {
+            let of = match plan.len() {
                 0 => String::new(),
                 1 => " (1 item is done or not ready; --dry-run shows why)".to_owned(),
                 all => format!(" ({all} items are done or not ready; --dry-run shows why)"),

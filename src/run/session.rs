@@ -233,7 +233,7 @@ impl<'a> Session<'a> {
         let display = display(&visit)?;
         let blocks = blocks(&visit, &run, &masker)?;
         let refused = refused(&plan, &masker);
-        let items: Vec<Item> = plan.into_pending().collect();
+        let items = plan.into_pending();
         let slots = keys.as_ref().map_or(usize::MAX, Keys::slots);
         let limits = limits(&visit, slots, items.len())?;
         let at_once = at_once(limits.width, None, items.len());
@@ -595,23 +595,17 @@ fn blocks(
 }
 
 fn longest_id(plan: &Plan) -> usize {
-    let pending = plan
-        .items
-        .iter()
-        .filter(|it| it.state == PlannedState::Pending);
-    let lengths = pending.map(|planned| planned.item.id.as_str().len());
+    let lengths = plan.pending().map(|item| item.id.as_str().len());
     lengths.max().unwrap_or(0)
 }
 
 /// Items whose command cannot be built: they fail without being started, and harm nobody.
 fn refused(plan: &Plan, masker: &Masker) -> Vec<ItemResult> {
-    plan.items
-        .iter()
-        .filter(|planned| planned.state == PlannedState::Refused)
+    plan.in_state(PlannedState::Refused)
         .map(|planned| {
-            let reason = masker.mask_text(&planned.reason);
+            let reason = masker.mask_text(planned.reason);
             let why = Ending::Unstartable(escape_text(reason.as_ref()).into_owned());
-            unstarted(&planned.item, masker, Outcome::Failed, Some(why))
+            unstarted(planned.item, masker, Outcome::Failed, Some(why))
         })
         .collect()
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
-use crate::items::item::{InvalidId, Item, ItemId, Readiness};
+use crate::items::item::{ContentHash, InvalidId, Item, ItemId, Readiness};
 
 /// The parts of GitHub's answer that we use ("List repository issues", API version 2022-11-28).
 #[derive(Debug, Deserialize)]
@@ -83,7 +83,7 @@ impl Issue {
             title: self.title,
             path: None,
             text: self.number.to_string(),
-            content_hash: hex(&digest.finalize()),
+            content_hash: ContentHash::Is(hex(&digest.finalize())),
             readiness: Readiness::Ready(state.to_owned()),
         })
     }
@@ -120,7 +120,11 @@ mod tests {
     fn the_hash_is_of_title_nul_and_body() {
         let hash = |title: &str, body: &str| {
             let json = format!(r#"{{"number":1,"title":"{title}","body":{body},"state":"open"}}"#);
-            issue(&json).into_item().unwrap().content_hash
+            issue(&json)
+                .into_item()
+                .unwrap()
+                .content_hash()
+                .into_owned()
         };
         // printf 'a\0b' | sha256sum
         let expected = "59b271ae1bbcb1d31d41929817f4b16fb439eb4f31520b5ad1d5ce98920a7138";
