@@ -228,7 +228,7 @@ options! {
     /// An attempt that prints nothing for this long is stopped [default: none]
     #[arg(value_name = "DUR")]
     idle_timeout: TimeSpan,
-    /// Start nothing more when this much time has passed [default: none]
+    /// Start nothing more when this much time has passed, nor what would not end by then [default: none]
     #[arg(value_name = "DUR")]
     stop_after: TimeSpan,
     /// How long a stopped item has from the first signal to SIGKILL [default: 8s]

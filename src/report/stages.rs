@@ -67,6 +67,9 @@ fn cause_words(cause: Cause) -> &'static str {
         Cause::Pressed(Press::Quit) => "SIGQUIT",
         Cause::Failures => "enough items have failed",
         Cause::Deadline => "the time of --stop-after has come",
+        Cause::NothingFits => {
+            "no further item would end within --stop-after, as long as one usually takes"
+        }
         Cause::NoRoom => "no room for a process for 5 minutes",
         Cause::NoCredential => "no credential comes back in time",
         Cause::CredentialsRejected => "every credential was rejected",

@@ -100,8 +100,12 @@ impl Display {
 
     /// How long an item usually takes.
     pub(super) fn usual(&self) -> Option<Duration> {
-        let earlier = self.earlier.known().map(|known| known.usual);
-        self.durations.usual(earlier)
+        self.durations.usual(self.usual_earlier())
+    }
+
+    /// How long one took in earlier runs, as soon as that is known.
+    pub(super) fn usual_earlier(&self) -> Option<Duration> {
+        self.earlier.known().map(|known| known.usual)
     }
 
     /// Something has happened, or the terminal has another size.

@@ -405,6 +405,9 @@ impl<'a> Session<'a> {
     }
 
     fn step(&mut self, event: Event) {
+        if let Some(usual) = self.display.as_ref().and_then(Display::usual_earlier) {
+            self.scheduler.foresee(usual);
+        }
         self.due.push_back(event);
         let now = self.clock.look(self.began.elapsed());
         while let Some(event) = self.due.pop_front() {

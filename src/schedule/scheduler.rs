@@ -85,6 +85,8 @@ pub struct Scheduler {
     failed: usize,
     room: Room,
     done_times: DoneTimes,
+    /// How long an item took in earlier runs.
+    foreseen: Option<Duration>,
     /// We drain for want of time or room, not because somebody wants it.
     gave_up: bool,
     actions: Vec<Action>,
@@ -177,6 +179,7 @@ impl Scheduler {
             failed: 0,
             room: Room::new(limits.width),
             done_times: DoneTimes::default(),
+            foreseen: None,
             gave_up: false,
             actions: Vec::new(),
             limits,
@@ -204,9 +207,14 @@ impl Scheduler {
             Event::GuardLost => self.raise(Stage::Terminating, Cause::GuardLost, now),
             Event::Pressed(press) => self.on_pressed(press, now),
         }
-        if now >= self.limits.stop_after && !self.is_stopping() {
+        if now >= self.deadline() && !self.is_stopping() {
             self.gave_up = true;
-            self.raise(Stage::Draining, Cause::Deadline, now);
+            let cause = if now >= self.limits.stop_after {
+                Cause::Deadline
+            } else {
+                Cause::NothingFits
+            };
+            self.raise(Stage::Draining, cause, now);
         }
         if self.room.is_hopeless(now) && !self.is_stopping() {
             self.gave_up = true;
@@ -225,7 +233,7 @@ impl Scheduler {
     /// When [`Event::Woke`] is to be sent, as a time since the run began; `None` when nothing is timed.
     #[must_use]
     pub fn wake_at(&self) -> Option<Duration> {
-        let deadline = Some(self.limits.stop_after).filter(|_| !self.is_stopping());
+        let deadline = Some(self.deadline()).filter(|_| !self.is_stopping());
         let room = self
             .room
             .look_at()
@@ -260,6 +268,25 @@ impl Scheduler {
             .chain(room)
             .min();
         first.filter(|&wake| wake < Duration::MAX)
+    }
+
+    /// How long an item takes, going by earlier runs; as soon as items of this run say it, they know better.
+    pub const fn foresee(&mut self, usual: Duration) {
+        self.foreseen = Some(usual);
+    }
+
+    /// When to start nothing more for want of time: what waits then would not have ended by `--stop-after`. Items that
+    /// never fit are tried all the same, or nobody would ever know that they have become faster.
+    fn deadline(&self) -> Duration {
+        let stop_after = self.limits.stop_after;
+        if self.queue.is_empty() {
+            return stop_after;
+        }
+        let usual = self.done_times.usual_if_known().or(self.foreseen);
+        let last_start = usual.and_then(|usual| stop_after.checked_sub(usual));
+        last_start
+            .filter(|last_start| !last_start.is_zero())
+            .unwrap_or(stop_after)
     }
 
     /// Whether nothing runs, nothing waits to be recorded, and nothing more will start.

@@ -53,6 +53,8 @@ pub enum Cause {
     Failures,
     /// The time of `--stop-after` has come.
     Deadline,
+    /// What waits would not have ended by then.
+    NothingFits,
     /// The system has had no room for a single process for too long.
     NoRoom,
     /// No credential comes back in time.

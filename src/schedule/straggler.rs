@@ -46,6 +46,12 @@ impl DoneTimes {
         self.usual
     }
 
+    /// The same, unless too few are done to tell.
+    #[must_use]
+    pub fn usual_if_known(&self) -> Option<Duration> {
+        (self.kept.len() >= KEPT_MIN).then_some(self.usual)
+    }
+
     /// From when on an item that still runs is a straggler; `None` as long as too few are done to tell.
     #[must_use]
     pub const fn straggles_after(&self) -> Option<Duration> {

@@ -91,7 +91,9 @@ pub(crate) fn markdown(head: [&str; 3], others: &[&str], rows: &[Row]) -> String
             Cell::None => "–".to_owned(),
         };
         let ratio = match (&row.floor, &row.ours) {
-            (Cell::Value(floor), Cell::Value(ours)) => three_digits(row.unit.times(*floor, *ours)),
+            (Cell::Value(floor), Cell::Value(ours)) if *floor > 0.0 => {
+                three_digits(row.unit.times(*floor, *ours))
+            }
             _ => "–".to_owned(),
         };
         let (floor, ours) = (plain(&row.floor), plain(&row.ours));

@@ -515,6 +515,50 @@ fn the_deadline_drains_and_leaves_the_rest() {
 }
 
 #[test]
+fn nothing_is_started_that_would_not_end_before_the_deadline() {
+    let stop_after = Duration::from_hours(1);
+    let hour = |width| Limits {
+        stop_after,
+        ..limits(width)
+    };
+    let mut script = Script::new(2, hour(1)).started(&[A]);
+    script.scheduler.foresee(Duration::from_mins(20));
+    let last_start = Duration::from_mins(40);
+    assert_eq!(script.scheduler.wake_at(), Some(last_start));
+    let nothing_fits = raised(Stage::Draining, Cause::NothingFits, 1, 1);
+    script
+        .after(last_start)
+        .expect(Event::Woke, &[nothing_fits]);
+    assert!(script.scheduler.gave_up_on_work());
+
+    let mut all_started = Script::new(1, hour(1)).started(&[A]);
+    all_started.scheduler.foresee(Duration::from_mins(20));
+    assert_eq!(all_started.scheduler.wake_at(), Some(stop_after));
+
+    let mut never_fits = Script::new(2, hour(1)).started(&[A]);
+    never_fits.scheduler.foresee(stop_after);
+    assert_eq!(never_fits.scheduler.wake_at(), Some(stop_after));
+}
+
+#[test]
+fn how_long_items_of_this_run_took_counts_more_than_earlier_runs() {
+    let mut script = Script::new(
+        5,
+        Limits {
+            stop_after: Duration::from_hours(1),
+            ..limits(3)
+        },
+    )
+    .started(&[A, B, C]);
+    script.scheduler.foresee(Duration::from_mins(50));
+    assert_eq!(script.scheduler.deadline(), Duration::from_mins(10));
+    for _ in 0..3 {
+        script.scheduler.done_times.add(Duration::from_mins(2));
+    }
+    assert_eq!(script.scheduler.deadline(), Duration::from_mins(58));
+}
+
+#[test]
 fn an_item_for_which_the_system_has_no_room_waits_and_fewer_run_until_it_recovers() {
     let mut script = Script::new(3, limits(3)).started(&[A, B, C]);
     let crowded = Event::Exited {
