@@ -84,7 +84,7 @@ Examples:
 
 /// Run a slow per-item command over a batch of items: many at once, each in a child process of its own,
 /// each with a credential of its own.
-#[derive(Parser, Debug)]
+#[derive(Parser, Debug, Clone)]
 #[command(
     name = "orchestrate",
     version,
@@ -181,7 +181,7 @@ fn without_options_of_runs(command: clap::Command) -> clap::Command {
 }
 
 /// What may stand in place of a workflow.
-#[derive(Subcommand, Debug)]
+#[derive(Subcommand, Debug, Clone)]
 pub enum Command {
     /// Run an ad-hoc command over a list of items
     Run(AdHoc),
@@ -191,7 +191,7 @@ pub enum Command {
 }
 
 /// What does one thing and returns: it runs no item.
-#[derive(Subcommand, Debug)]
+#[derive(Subcommand, Debug, Clone)]
 pub enum OneShot {
     /// Show how a run stands or went: the newest, live or ended, or the named one
     Status(Status),
@@ -243,7 +243,7 @@ impl OneShot {
 }
 
 /// Which run is shown.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Clone)]
 #[command(after_help = STATUS_EXAMPLES, override_usage = "orchestrate [OPTIONS] status [RUN]")]
 pub struct Status {
     /// The run, or how its name begins [default: the newest]
@@ -252,7 +252,7 @@ pub struct Status {
 }
 
 /// What is done with a journal.
-#[derive(Subcommand, Debug)]
+#[derive(Subcommand, Debug, Clone)]
 #[command(
     after_help = JOURNAL_EXAMPLES,
     override_usage = "orchestrate [OPTIONS] journal verify [WORKFLOW]\n       \
@@ -274,7 +274,7 @@ pub enum Journal {
 }
 
 /// Which keys are shown, or what is done with one.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Clone)]
 #[command(
     after_help = KEYS_EXAMPLES,
     override_usage = "orchestrate [OPTIONS] keys [--workflow NAME]\n       \
@@ -314,7 +314,7 @@ pub enum KeyChange {
 }
 
 /// An ad-hoc workflow.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Clone)]
 #[command(after_help = RUN_EXAMPLES, override_usage = "orchestrate [OPTIONS] run --items-from FILE [ITEM]... -- COMMAND...")]
 pub struct AdHoc {
     /// The list: one item a line, or one JSON object a line; `-` is stdin
@@ -335,7 +335,7 @@ pub struct AdHoc {
 }
 
 /// Which log is printed.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Clone)]
 #[command(after_help = LOGS_EXAMPLES, override_usage = "orchestrate [OPTIONS] logs [-f] [--attempt N] [--run RUN] ITEM")]
 pub struct Logs {
     /// The item: an id (issue-42), or its number (42)
@@ -356,7 +356,7 @@ pub struct Logs {
 }
 
 /// Of which run a page is made, and where it goes.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Clone)]
 #[command(after_help = REPORT_EXAMPLES, override_usage = "orchestrate [OPTIONS] report [--open] [--out FILE] [RUN]")]
 pub struct Report {
     /// The run, or how its name begins [default: the newest]
@@ -373,7 +373,7 @@ pub struct Report {
 }
 
 /// What becomes of a file that is there already.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Clone)]
 #[command(after_help = INIT_EXAMPLES, override_usage = "orchestrate [OPTIONS] init [--force]")]
 pub struct Init {
     /// Write it in place of the one that is there
@@ -382,7 +382,7 @@ pub struct Init {
 }
 
 /// For whom.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Clone)]
 #[command(after_help = COMPLETIONS_EXAMPLES, override_usage = "orchestrate completions bash|zsh|fish")]
 pub struct Completions {
     /// The shell
@@ -391,7 +391,7 @@ pub struct Completions {
 }
 
 /// Which page.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Clone)]
 #[command(after_help = MAN_EXAMPLES, override_usage = "orchestrate man [COMMAND]")]
 pub struct Man {
     /// The page of this subcommand [default: that of the whole]
@@ -400,7 +400,7 @@ pub struct Man {
 }
 
 /// What is judged.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Clone)]
 #[command(after_help = CLASSIFY_EXAMPLES, override_usage = "orchestrate [OPTIONS] classify [--exit N] [--workflow NAME] FILE")]
 pub struct Classify {
     /// The output of the item, like its log; `-` is stdin
@@ -417,7 +417,7 @@ pub struct Classify {
 }
 
 /// What is checked.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Clone)]
 #[command(after_help = CHECK_EXAMPLES, override_usage = "orchestrate [OPTIONS] check [--cron] [WORKFLOW]")]
 pub struct Check {
     /// Only this workflow [default: every workflow of orchestrate.toml, and the built-in ones whose tool is there]
@@ -434,7 +434,7 @@ pub struct Check {
 }
 
 /// Of what the schema is printed.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Clone)]
 #[command(after_help = SCHEMA_EXAMPLES, override_usage = "orchestrate [OPTIONS] schema [WHAT]")]
 pub struct Schema {
     /// A line of `stdout` with --format json, of any command; a line of a run's `events` (events.jsonl); a `run` (run.json);
@@ -444,7 +444,7 @@ pub struct Schema {
 }
 
 /// What an item tells of itself.
-#[derive(Subcommand, Debug)]
+#[derive(Subcommand, Debug, Clone)]
 #[command(
     after_help = TELL_EXAMPLES,
     override_usage = "orchestrate tell rate-limited [--retry-after TIME] [--class CLASS] [--scope SCOPE]\n       \

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         let guard = number.map_or(Ok(None), watch_the_guard)?;
         if let (Some(_), Some(number)) = (&guard, number) {
             surroundings.process = number;
-        } else if let Some(grace) = wants_a_guard(typed(), &surroundings) {
+        } else if let Some(grace) = wants_a_guard(cli.clone(), &surroundings) {
             return watch_over(grace);
         }
         let outputs = Outputs {

@@ -101,12 +101,11 @@ impl Masker {
     /// The same for all texts of a record.
     #[must_use]
     pub fn mask<T: HoldsText>(&self, mut record: T) -> Masked<T> {
-        record.mask_texts(&|text| *text = self.mask_text(text).into_owned());
+        self.mask_in_place(&mut record);
         Masked::of_masked_parts(record)
     }
 
     /// The same where it stands, for what is kept and goes on to change.
-    #[must_use]
     pub fn mask_in_place<'a, T: HoldsText>(&self, record: &'a mut T) -> Masked<&'a T> {
         record.mask_texts(&|text| *text = self.mask_text(text).into_owned());
         Masked::of_masked_parts(record)

@@ -50,16 +50,18 @@ fn holds(workspace: &Workspace, words: &[&str]) {
     }
 }
 
-const ARGUMENTS: [&str; 4] = ["-j1", "w", "--junit", "x.xml"];
-
-#[test]
-fn a_report_of_every_outcome_is_valid() {
-    let body = r#"echo "<$item> & ]]>"
+/// What the items of these names do.
+const GOOD_FLAKY_AND_BAD: &str = r#"echo "<$item> & ]]>"
 case $item in
 flaky) test "$attempt" = 2 ;;
 bad) exit 3 ;;
 esac"#;
-    let workspace = Workspace::new(&["good", "flaky", "bad"], body);
+
+const ARGUMENTS: [&str; 4] = ["-j1", "w", "--junit", "x.xml"];
+
+#[test]
+fn a_report_of_every_outcome_is_valid() {
+    let workspace = Workspace::new(&["good", "flaky", "bad"], GOOD_FLAKY_AND_BAD);
     workspace.configure("", "retries = 1");
     workspace.orchestrate(&ARGUMENTS).finish().exits(1);
     holds(
@@ -128,12 +130,7 @@ fn case<'a>(document: &'a Document<'_>, name: &str) -> Node<'a, 'a> {
 
 #[test]
 fn each_item_is_a_test_case_of_the_junit_report() {
-    let body = r#"echo "<$item> & ]]>"
-case $item in
-flaky) test "$attempt" = 2 ;;
-bad) exit 3 ;;
-esac"#;
-    let workspace = Workspace::new(&["good", "flaky", "bad"], body);
+    let workspace = Workspace::new(&["good", "flaky", "bad"], GOOD_FLAKY_AND_BAD);
     workspace.configure("junit = \"report.xml\"", "retries = 1");
     workspace.orchestrate(&["-j1", "w"]).finish().exits(1);
     let xml = workspace.read("report.xml");

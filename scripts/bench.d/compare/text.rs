@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use orchestrate::schedule::retry::Spread;
+
 /// What a build prints, of at least so many bytes.
 pub(crate) fn log(bytes: usize) -> Vec<u8> {
     lines(bytes, |number, out| match number % 8 {
@@ -56,7 +58,7 @@ pub(crate) fn colour(bytes: usize) -> Vec<u8> {
 
 fn lines(bytes: usize, push: impl Fn(u64, &mut String) -> std::fmt::Result) -> Vec<u8> {
     let mut text = String::new();
-    let mut numbers = Numbers(2);
+    let mut numbers = Spread::new(2);
     while text.len() < bytes {
         push(numbers.next() >> 32, &mut text).expect("a string takes everything");
     }
@@ -66,26 +68,14 @@ fn lines(bytes: usize, push: impl Fn(u64, &mut String) -> std::fmt::Result) -> V
 /// Keys of the form of a known issuer.
 pub(crate) fn keys(count: usize) -> Vec<String> {
     const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut numbers = Numbers(1);
+    let mut numbers = Spread::new(1);
     let mut key = || {
-        let body = (0..93).map(|_| char::from(LETTERS[numbers.below(LETTERS.len())]));
+        let body = (0..93).map(|_| char::from(LETTERS[below(numbers.next(), LETTERS.len())]));
         format!("sk-ant-api03-{}AA", body.collect::<String>())
     };
     (0..count).map(|_| key()).collect()
 }
 
-/// Numbers that look random, from a seed (splitmix64).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ mixed >> 31
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).expect("less than a length")
-    }
+fn below(number: u64, end: usize) -> usize {
+    usize::try_from(number % end as u64).expect("less than a length")
 }

@@ -23,7 +23,9 @@ const SAMPLES_AT_ONCE: usize = 4;
 
 /// How many words a filter has, for few grams, more, and many: 4, 32 and 128 KiB. The smaller it is, the less of it
 /// falls out of the processor's caches while blocks go through them.
-const FILTER_WORDS: [usize; 3] = [1 << 9, 1 << 12, 1 << 14];
+const FEW_WORDS: usize = 1 << 9;
+const MORE_WORDS: usize = 1 << 12;
+const MANY_WORDS: usize = 1 << 14;
 
 /// So many bits for each gram let one sample in 80 be compared in vain; with a hundred keys, for which there are fewer,
 /// it is one in 20.
@@ -122,8 +124,8 @@ impl<const GRAM: usize, const STRIDE: usize> GramIndex<GRAM, STRIDE> {
         }
         let count_log2 = usize::BITS - occurrences.len().leading_zeros();
         let wanted = occurrences.len() * FILTER_BITS_PER_GRAM / 64;
-        let words = FILTER_WORDS.into_iter().find(|&words| words >= wanted);
-        let words = words.unwrap_or(FILTER_WORDS[2]);
+        let enough = [FEW_WORDS, MORE_WORDS].into_iter().find(|&it| it >= wanted);
+        let words = enough.unwrap_or(MANY_WORDS);
         let mut index = Self {
             filter: Zeroizing::new(vec![0; words]),
             buckets: vec![0; (1 << count_log2) + 1],
@@ -157,13 +159,10 @@ impl<const GRAM: usize, const STRIDE: usize> GramIndex<GRAM, STRIDE> {
     }
 
     fn search(&self, needles: &[Needle], text: &[u8], found: &mut Found) {
-        const FEW: usize = FILTER_WORDS[0];
-        const MORE: usize = FILTER_WORDS[1];
-        const MANY: usize = FILTER_WORDS[2];
         match self.filter.len() {
-            FEW => self.search_with::<FEW>(needles, text, found),
-            MORE => self.search_with::<MORE>(needles, text, found),
-            _ => self.search_with::<MANY>(needles, text, found),
+            FEW_WORDS => self.search_with::<FEW_WORDS>(needles, text, found),
+            MORE_WORDS => self.search_with::<MORE_WORDS>(needles, text, found),
+            _ => self.search_with::<MANY_WORDS>(needles, text, found),
         }
     }
 

@@ -3,18 +3,16 @@
 use std::fmt::Write as _;
 
 use super::*;
+use crate::schedule::retry::Spread;
 
 const BYTES: usize = 50 << 20;
 
-/// Numbers that look random, from a seed (splitmix64).
-struct Numbers(u64);
+/// Numbers that look random, from a seed.
+struct Numbers(Spread);
 
 impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ mixed >> 31
+    const fn next(&mut self) -> u64 {
+        self.0.next()
     }
 
     fn below(&mut self, end: usize) -> usize {
@@ -120,7 +118,7 @@ fn ten_keys(numbers: &mut Numbers) -> Secrets {
 
 #[test]
 fn a_build_log_of_50_megabytes_is_the_same_byte_for_byte() {
-    let numbers = &mut Numbers(7);
+    let numbers = &mut Numbers(Spread::new(7));
     let masker = Arc::new(Masker::new(ten_keys(numbers), UnknownKeys::Masked));
     let mut stream = MaskedStream::new(masker);
     let (mut text, mut out) = (String::new(), Masked::empty());

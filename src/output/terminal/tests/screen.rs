@@ -80,6 +80,18 @@ fn emulator(columns: u16, rows: u16) -> (Emulator, OwnedFd) {
     (emulator, slave)
 }
 
+/// Shows both streams there.
+fn start_on(slave: OwnedFd) -> (Terminal, TerminalHandle) {
+    Terminal::start(Outputs {
+        stdout: slave.try_clone().unwrap(),
+        stderr: slave,
+        stdout_is_terminal: true,
+        stderr_is_terminal: true,
+        reflow: Reflow::Wraps,
+    })
+    .unwrap()
+}
+
 /// Numbers that look random (Knuth's linear congruential generator).
 struct Random(u64);
 
@@ -106,14 +118,7 @@ impl Random {
 fn shown_after_a_random_run(seed: u64) -> (Vec<String>, Vec<String>) {
     let mut random = Random(seed);
     let (mut emulator, slave) = emulator(100, 30);
-    let outputs = Outputs {
-        stdout: slave.try_clone().unwrap(),
-        stderr: slave,
-        stdout_is_terminal: true,
-        stderr_is_terminal: true,
-        reflow: Reflow::Wraps,
-    };
-    let (terminal, handle) = Terminal::start(outputs).unwrap();
+    let (terminal, handle) = start_on(slave);
     let mut expected = Vec::new();
     for step in 0..60_u32 {
         let line = format!("{step}:{}", random.words(130));
@@ -172,14 +177,7 @@ fn whatever_happens_the_screen_shows_what_was_said_and_no_rest_of_the_status_lin
 #[test]
 fn the_status_lines_stand_below_everything_else() {
     let (mut emulator, slave) = emulator(40, 10);
-    let outputs = Outputs {
-        stdout: slave.try_clone().unwrap(),
-        stderr: slave,
-        stdout_is_terminal: true,
-        stderr_is_terminal: true,
-        reflow: Reflow::Wraps,
-    };
-    let (terminal, handle) = Terminal::start(outputs).unwrap();
+    let (terminal, handle) = start_on(slave);
     handle.status(vec!["counts".to_owned(), "items".to_owned()]);
     handle.say(Target::Stderr, "words");
     handle.say(Target::Stdout, "more words");
@@ -203,14 +201,7 @@ fn the_status_lines_stand_below_everything_else() {
 #[test]
 fn ctrl_c_that_the_terminal_shows_leaves_no_rest_of_full_status_lines() {
     let (mut emulator, slave) = emulator(40, 10);
-    let outputs = Outputs {
-        stdout: slave.try_clone().unwrap(),
-        stderr: slave,
-        stdout_is_terminal: true,
-        stderr_is_terminal: true,
-        reflow: Reflow::Wraps,
-    };
-    let (terminal, handle) = Terminal::start(outputs).unwrap();
+    let (terminal, handle) = start_on(slave);
     handle.say(Target::Stderr, "words");
     handle.status(vec!["counts ".repeat(9), "items ".repeat(9)]);
     emulator.wait_for("item\u{2026}");
