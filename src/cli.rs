@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::options::Options;
@@ -137,7 +138,12 @@ impl Cli {
     ///
     /// What is wrong with it, or the help that was asked for.
     pub fn typed() -> Result<Self, clap::Error> {
-        let mut matches = Self::definition().try_get_matches()?;
+        // Only help and what is wrong need the whole definition, which takes as long to make as all else.
+        let matches = Self::command().try_get_matches();
+        let mut matches = matches.or_else(|error| match error.kind() {
+            ErrorKind::DisplayVersion => Err(error),
+            _ => Self::definition().try_get_matches(),
+        })?;
         Self::from_arg_matches_mut(&mut matches)
     }
 

@@ -7,6 +7,7 @@
 //! others touch the disk: everything under `.orchestrate/` is reached through directories that are held open
 //! ([`crate::disk`]), so that a path that is exchanged for a link while we run leads nowhere.
 
+mod batches;
 pub mod directory;
 pub mod event_file;
 pub mod event_log;

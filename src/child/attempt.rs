@@ -16,6 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
 use super::control::{Control, Request};
+use super::environment::Environment;
 use super::kin::{Marker, Orphans};
 use super::process::{Attachment, Command, Pipes, Process, spawn};
 use crate::schedule::event::{Ending, StopSignal};
@@ -64,6 +65,20 @@ pub trait Output: Send {
     fn abandon(&mut self);
 }
 
+/// What a pipe is read into. A thread has one for all its attempts: memory that is never written to costs nothing.
+#[derive(Debug, Default)]
+pub struct ReadBuffer(Vec<u8>);
+
+impl ReadBuffer {
+    fn bytes(&mut self) -> &mut [u8] {
+        if self.0.is_empty() {
+            // Not grown: that would write to all of it.
+            self.0 = vec![0; READ_BYTES];
+        }
+        &mut self.0
+    }
+}
+
 /// An attempt that is ready to be run.
 #[derive(Debug, Clone)]
 pub struct Attempt {
@@ -71,8 +86,8 @@ pub struct Attempt {
     pub program: CString,
     /// Its arguments, with its name as the first.
     pub arguments: Vec<CString>,
-    /// `NAME=value` each.
-    pub environment: Vec<CString>,
+    /// All that it finds in its environment.
+    pub environment: Environment,
     /// How it relates to our terminal.
     pub attachment: Attachment,
     /// Descriptors that the child inherits on purpose: while any of its descendants lives, the run's lock is held, and the
@@ -92,12 +107,17 @@ pub struct Ended {
 }
 
 impl Attempt {
-    /// Runs the attempt to its end, on the calling thread.
-    pub fn run(self, control: &Control, output: &mut impl Output) -> Ended {
+    /// Runs the attempt to its end, on the calling thread, and reads what it writes into `buffer`.
+    pub fn run(
+        self,
+        control: &Control,
+        output: &mut impl Output,
+        buffer: &mut ReadBuffer,
+    ) -> Ended {
         let command = Command {
             program: &self.program,
             arguments: &self.arguments,
-            environment: &self.environment,
+            environment: &self.environment.entries(),
             attachment: self.attachment,
             inherited: &self.inherited,
             marker: self.kin.as_ref().map(|(marker, _)| marker),
@@ -119,7 +139,7 @@ impl Attempt {
         };
         let kin = self.kin;
         drop((self.arguments, self.environment));
-        let watched = Watch::new(process, pipes, control).until_the_end(output);
+        let watched = Watch::new(process, pipes, control, buffer.bytes()).until_the_end(output);
         let left =
             kin.map(|(marker, orphans)| orphans.end_those_of(&marker, control, watched.killed));
         let unkillable = watched.unkillable.into_iter();
@@ -155,7 +175,7 @@ struct Watch<'a> {
     process: Process,
     streams: Vec<Stream>,
     control: &'a Control,
-    buffer: Vec<u8>,
+    buffer: &'a mut [u8],
     ended_at: Option<Instant>,
     last_byte_at: Instant,
     killed_at: Option<Instant>,
@@ -185,7 +205,12 @@ struct Ready {
 }
 
 impl<'a> Watch<'a> {
-    fn new(process: Process, pipes: Option<Pipes>, control: &'a Control) -> Self {
+    fn new(
+        process: Process,
+        pipes: Option<Pipes>,
+        control: &'a Control,
+        buffer: &'a mut [u8],
+    ) -> Self {
         let now = now();
         let stream = |kind, pipe| Stream {
             kind,
@@ -198,11 +223,6 @@ impl<'a> Watch<'a> {
                 stream(StreamKind::Stderr, pipes.stderr),
             ]
         });
-        let buffer = if streams.is_empty() {
-            Vec::new()
-        } else {
-            vec![0; READ_BYTES]
-        };
         Self {
             process,
             streams,
@@ -350,7 +370,7 @@ impl<'a> Watch<'a> {
     fn read(&mut self, readable: &[bool], output: &mut impl Output) {
         let mut readable = readable.iter();
         let (buffer, control, mut last_byte_at) =
-            (&mut self.buffer, self.control, self.last_byte_at);
+            (&mut *self.buffer, self.control, self.last_byte_at);
         self.streams.retain_mut(|stream| {
             if !readable.next().copied().unwrap_or(false) {
                 return true;
@@ -391,9 +411,16 @@ fn now() -> Instant {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::path::PathBuf;
 
+    use super::super::environment::BaseEnvironment;
     use super::*;
+
+    fn environment() -> Environment {
+        let base = BaseEnvironment::unchanged(&BTreeMap::new());
+        base.with(&Vec::new()).unwrap()
+    }
 
     /// Keeps what it is fed; has no room while `blocked`.
     #[derive(Default)]
@@ -435,7 +462,7 @@ mod tests {
                 c"-c".to_owned(),
                 CString::new(script).unwrap(),
             ],
-            environment: Vec::new(),
+            environment: environment(),
             attachment: Attachment::Detached,
             inherited: Vec::new(),
             kin: None,
@@ -445,7 +472,11 @@ mod tests {
     fn run(script: &str) -> (Ending, Kept) {
         let mut kept = Kept::default();
         let ending = shell(script)
-            .run(&Control::new(|| {}).unwrap(), &mut kept)
+            .run(
+                &Control::new(|| {}).unwrap(),
+                &mut kept,
+                &mut ReadBuffer::default(),
+            )
             .ending;
         (ending, kept)
     }
@@ -496,7 +527,11 @@ mod tests {
             ..Kept::default()
         };
         let ending = shell(&script)
-            .run(&Control::new(|| {}).unwrap(), &mut kept)
+            .run(
+                &Control::new(|| {}).unwrap(),
+                &mut kept,
+                &mut ReadBuffer::default(),
+            )
             .ending;
         assert_eq!((ending, kept.partials), (Ending::Exited(6), 1));
     }
@@ -506,7 +541,7 @@ mod tests {
         let control = Control::new(|| {}).unwrap();
         control.signal(StopSignal::Terminate);
         let ending = shell("sleep 1000")
-            .run(&control, &mut Kept::default())
+            .run(&control, &mut Kept::default(), &mut ReadBuffer::default())
             .ending;
         assert_eq!(ending, Ending::Killed(15));
     }
@@ -519,7 +554,9 @@ mod tests {
             ..Kept::default()
         };
         control.signal(StopSignal::Kill);
-        let ending = shell("yes").run(&control, &mut kept).ending;
+        let ending = shell("yes")
+            .run(&control, &mut kept, &mut ReadBuffer::default())
+            .ending;
         assert_eq!(ending, Ending::Killed(9));
     }
 
@@ -530,7 +567,11 @@ mod tests {
             ..shell("")
         };
         let ending = attempt
-            .run(&Control::new(|| {}).unwrap(), &mut Kept::default())
+            .run(
+                &Control::new(|| {}).unwrap(),
+                &mut Kept::default(),
+                &mut ReadBuffer::default(),
+            )
             .ending;
         let expected = "/no/such or its interpreter does not exist";
         assert_eq!(ending, Ending::Unstartable(expected.to_owned()));

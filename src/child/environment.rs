@@ -2,10 +2,11 @@
 //! use, plus what it should know about itself.
 
 use std::collections::BTreeMap;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::sync::Arc;
 
-use memchr::memmem;
+use memchr::{memchr, memmem};
 
 use crate::credential::secret::Secret;
 
@@ -13,10 +14,20 @@ use crate::credential::secret::Secret;
 #[derive(Debug, Clone)]
 pub struct BaseEnvironment {
     variables: BTreeMap<OsString, OsString>,
+    /// The same as a child gets them; no child has a copy of its own.
+    entries: Arc<[CString]>,
 }
 
 /// What one child gets on top: a name and a value each.
 pub type Additions = Vec<(String, String)>;
+
+/// The environment of one child: `NAME=value` each.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    base: Arc<[CString]>,
+    /// They win over those of the base.
+    additions: Vec<CString>,
+}
 
 impl BaseEnvironment {
     /// The caller's environment without the `dropped` variables and without every variable whose value contains a
@@ -43,15 +54,13 @@ impl BaseEnvironment {
         variables
             .entry("PYTHONUNBUFFERED".into())
             .or_insert_with(|| "1".into());
-        Self { variables }
+        Self::of(variables)
     }
 
     /// The caller's environment as it is: what a child in sequential mode starts from.
     #[must_use]
     pub fn unchanged(caller: &BTreeMap<OsString, OsString>) -> Self {
-        Self {
-            variables: caller.clone(),
-        }
+        Self::of(caller.clone())
     }
 
     /// The same without these variables.
@@ -59,64 +68,96 @@ impl BaseEnvironment {
     pub fn without(&self, names: &[String]) -> Self {
         let mut variables = self.variables.clone();
         variables.retain(|name, _| !names.iter().any(|dropped| name == dropped.as_str()));
-        Self { variables }
+        Self::of(variables)
     }
 
-    /// `NAME=value` for every variable of one child; later additions win.
+    fn of(variables: BTreeMap<OsString, OsString>) -> Self {
+        let entries = variables.iter().map(|(name, value)| joined(name, value));
+        // What the system gave us holds no NUL byte.
+        let entries = entries.filter_map(|entry| CString::new(entry).ok());
+        Self {
+            entries: entries.collect(),
+            variables,
+        }
+    }
+
+    /// The environment of one child; later additions win.
     ///
     /// # Errors
     ///
     /// The name of a variable whose value contains a NUL byte, or is longer than the system takes.
-    pub fn with(&self, additions: &Additions) -> Result<Vec<CString>, String> {
-        let mut variables: BTreeMap<&OsStr, &OsStr> = self
-            .variables
-            .iter()
-            .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
-            .collect();
+    pub fn with(&self, additions: &Additions) -> Result<Environment, String> {
+        let mut environment = Environment {
+            base: Arc::clone(&self.entries),
+            additions: Vec::with_capacity(additions.len() + 1),
+        };
         for (name, value) in additions {
-            variables.insert(OsStr::new(name), OsStr::new(value));
+            environment.set(OsStr::new(name), OsStr::new(value))?;
         }
-        entries(variables)
+        Ok(environment)
     }
 }
 
 /// `MAX_ARG_STRLEN` of execve(2), for pages of 4 KiB: a variable's name, value and NUL.
 const VARIABLE_BYTES_MAX: usize = 128 * 1024;
 
-/// Adds one variable to what [`BaseEnvironment::with`] made, unless it is there already.
-///
-/// # Errors
-///
-/// As [`BaseEnvironment::with`].
-pub fn add(environment: &mut Vec<CString>, name: &str, value: &OsStr) -> Result<(), String> {
-    let begins_so = |entry: &CString| {
-        let rest = entry.as_bytes().strip_prefix(name.as_bytes());
-        rest.is_some_and(|rest| rest.starts_with(b"="))
-    };
-    if !environment.iter().any(begins_so) {
-        environment.extend(entries([(OsStr::new(name), value)])?);
+impl Environment {
+    /// Adds one variable, unless it is there already.
+    ///
+    /// # Errors
+    ///
+    /// As [`BaseEnvironment::with`].
+    pub fn add(&mut self, name: &str, value: &OsStr) -> Result<(), String> {
+        let mut all = self.base.iter().chain(&self.additions);
+        if all.any(|entry| is_of(entry, name.as_bytes())) {
+            return Ok(());
+        }
+        self.set(OsStr::new(name), value)
     }
-    Ok(())
+
+    fn set(&mut self, name: &OsStr, value: &OsStr) -> Result<(), String> {
+        let entry = joined(name, value);
+        let bytes = entry.len() + 1;
+        if bytes > VARIABLE_BYTES_MAX {
+            return Err(format!(
+                "the variable {} would take {bytes} bytes, and the system takes at most {VARIABLE_BYTES_MAX}",
+                name.display()
+            ));
+        }
+        let entry = CString::new(entry)
+            .map_err(|_| format!("the variable {} would hold a NUL byte", name.display()))?;
+        self.additions
+            .retain(|entry| !is_of(entry, name.as_bytes()));
+        self.additions.push(entry);
+        Ok(())
+    }
+
+    /// All of it, as `posix_spawn` takes it.
+    #[must_use]
+    pub fn entries(&self) -> Vec<&CStr> {
+        let is_replaced = |entry: &CStr| {
+            let names = self.additions.iter().map(|addition| name_of(addition));
+            names.into_iter().any(|name| is_of(entry, name))
+        };
+        let base = self.base.iter().map(CString::as_c_str);
+        let kept = base.filter(|entry| !is_replaced(entry));
+        kept.chain(self.additions.iter().map(CString::as_c_str))
+            .collect()
+    }
 }
 
-fn entries<'a>(
-    variables: impl IntoIterator<Item = (&'a OsStr, &'a OsStr)>,
-) -> Result<Vec<CString>, String> {
-    variables
-        .into_iter()
-        .map(|(name, value)| {
-            let entry = [name.as_bytes(), b"=", value.as_bytes()].concat();
-            let bytes = entry.len() + 1;
-            if bytes > VARIABLE_BYTES_MAX {
-                return Err(format!(
-                    "the variable {} would take {bytes} bytes, and the system takes at most {VARIABLE_BYTES_MAX}",
-                    name.display()
-                ));
-            }
-            CString::new(entry)
-                .map_err(|_| format!("the variable {} would hold a NUL byte", name.display()))
-        })
-        .collect()
+fn joined(name: &OsStr, value: &OsStr) -> Vec<u8> {
+    [name.as_bytes(), b"=", value.as_bytes()].concat()
+}
+
+fn is_of(entry: &CStr, name: &[u8]) -> bool {
+    let rest = entry.to_bytes().strip_prefix(name);
+    rest.is_some_and(|rest| rest.first() == Some(&b'='))
+}
+
+fn name_of(entry: &CStr) -> &[u8] {
+    let entry = entry.to_bytes();
+    memchr(b'=', entry).map_or(entry, |end| &entry[..end])
 }
 
 /// Arguments as `posix_spawn` takes them.
@@ -150,10 +191,10 @@ mod tests {
         let base = BaseEnvironment::unchanged(&caller(&[("NAME", "one"), ("OTHERS", "x")]));
         let mut child = base.with(&Additions::new()).unwrap();
         for (name, value) in [("NAME", "two"), ("OTHER", "three")] {
-            add(&mut child, name, OsStr::new(value)).unwrap();
+            child.add(name, OsStr::new(value)).unwrap();
         }
         assert_eq!(shown(&child), ["NAME=one", "OTHERS=x", "OTHER=three"]);
-        assert!(add(&mut child, "THIRD", OsStr::new("a\0b")).is_err());
+        assert!(child.add("THIRD", OsStr::new("a\0b")).is_err());
     }
 
     fn secrets() -> Vec<Secret> {
@@ -163,11 +204,9 @@ mod tests {
         ]
     }
 
-    fn shown(entries: &[CString]) -> Vec<&str> {
-        entries
-            .iter()
-            .map(|entry| entry.to_str().unwrap())
-            .collect()
+    fn shown(environment: &Environment) -> Vec<&str> {
+        let entries = environment.entries().into_iter();
+        entries.map(|entry| entry.to_str().unwrap()).collect()
     }
 
     #[test]
@@ -184,7 +223,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             shown(&child),
-            ["API_KEY=first-key-1", "HOME=/home/me", "PYTHONUNBUFFERED=1"]
+            ["HOME=/home/me", "PYTHONUNBUFFERED=1", "API_KEY=first-key-1"]
         );
     }
 
@@ -193,9 +232,12 @@ mod tests {
         let caller = caller(&[("PYTHONUNBUFFERED", ""), ("A", "old")]);
         let base = BaseEnvironment::new(&caller, &[], &[]);
         let child = base
-            .with(&vec![("A".to_owned(), "new".to_owned())])
+            .with(&vec![
+                ("A".to_owned(), "newer".to_owned()),
+                ("A".to_owned(), "newest".to_owned()),
+            ])
             .unwrap();
-        assert_eq!(shown(&child), ["A=new", "PYTHONUNBUFFERED="]);
+        assert_eq!(shown(&child), ["PYTHONUNBUFFERED=", "A=newest"]);
     }
 
     #[test]

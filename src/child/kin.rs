@@ -5,7 +5,10 @@
 //! item in its environment. No process is ever signalled by a number that may have become a stranger's: a descriptor
 //! of it is opened first, and what it is is looked at after that.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -68,8 +71,12 @@ impl Marker {
 /// Only who holds the lock reaps them, so that a number cannot change its owner between a look and a wait.
 #[derive(Debug, Default)]
 pub struct Orphans {
-    reaping: Mutex<()>,
+    reaping: Mutex<Children>,
 }
+
+/// The list of our main thread's children, held open: every item looks into it.
+#[derive(Debug, Default)]
+struct Children(Option<File>);
 
 /// What there was when no item ran any more.
 #[derive(Debug)]
@@ -167,15 +174,36 @@ impl Orphans {
     }
 
     /// Reaps what has ended, whoever left it. What is alive keeps its number as long as the lock is held.
-    fn alive(&self) -> (MutexGuard<'_, ()>, Vec<Pid>) {
-        let lock = self.reaping.lock().unwrap_or_else(PoisonError::into_inner);
-        let ours = Pid::this();
-        let mut orphans = children_of_thread(ours, ours);
+    fn alive(&self) -> (MutexGuard<'_, Children>, Vec<Pid>) {
+        let mut lock = self.reaping.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut orphans = lock.list();
         orphans.retain(|&orphan| {
             let looked = waitpid(orphan, Some(WaitPidFlag::WNOHANG));
             matches!(looked, Ok(WaitStatus::StillAlive))
         });
         (lock, orphans)
+    }
+}
+
+impl Children {
+    fn list(&mut self) -> Vec<Pid> {
+        let file = match &self.0 {
+            Some(file) => file,
+            None => match File::open(children_path(Pid::this(), Pid::this())) {
+                Ok(file) => self.0.insert(file),
+                Err(_) => return Vec::new(),
+            },
+        };
+        let mut listed = Vec::new();
+        let mut block = [0; 4096];
+        loop {
+            match file.read_at(&mut block, listed.len() as u64) {
+                Ok(0) => return pids(&String::from_utf8_lossy(&listed)),
+                Ok(length) => listed.extend_from_slice(&block[..length]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Vec::new(),
+            }
+        }
     }
 }
 
@@ -245,13 +273,16 @@ pub(super) fn children(process: Pid) -> Vec<Pid> {
 }
 
 fn children_of_thread(process: Pid, thread: Pid) -> Vec<Pid> {
-    let path = format!("/proc/{process}/task/{thread}/children");
-    let listed = std::fs::read_to_string(path).unwrap_or_default();
-    listed
-        .split_whitespace()
-        .filter_map(|pid| pid.parse().ok())
-        .map(Pid::from_raw)
-        .collect()
+    pids(&std::fs::read_to_string(children_path(process, thread)).unwrap_or_default())
+}
+
+fn children_path(process: Pid, thread: Pid) -> PathBuf {
+    PathBuf::from(format!("/proc/{process}/task/{thread}/children"))
+}
+
+fn pids(listed: &str) -> Vec<Pid> {
+    let numbers = listed.split_whitespace().map(str::parse);
+    numbers.flatten().map(Pid::from_raw).collect()
 }
 
 fn open(pid: Pid) -> Option<OwnedFd> {

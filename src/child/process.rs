@@ -50,7 +50,7 @@ pub struct Command<'a> {
     /// Its arguments, with its name as the first.
     pub arguments: &'a [CString],
     /// `NAME=value` each.
-    pub environment: &'a [CString],
+    pub environment: &'a [&'a CStr],
     /// How it relates to our terminal.
     pub attachment: Attachment,
     /// Descriptors that it inherits on purpose.

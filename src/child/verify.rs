@@ -7,7 +7,7 @@
 
 use nix::poll::PollTimeout;
 
-use super::attempt::{Attempt, Ended, Output};
+use super::attempt::{Attempt, Ended, Output, ReadBuffer};
 use super::control::Control;
 use crate::schedule::event::Ending;
 
@@ -23,12 +23,13 @@ pub fn run_and_verify(
     verify: Option<&Attempt>,
     control: &Control,
     output: &mut impl Output,
+    buffer: &mut ReadBuffer,
 ) -> Ended {
-    let Ended { ending, left } = command.run(control, output);
+    let Ended { ending, left } = command.run(control, output, buffer);
     let Some(verify) = verify.filter(|_| ending == Ending::Exited(0)) else {
         return Ended { ending, left };
     };
-    let verified = run_when_there_is_room(verify, control, output);
+    let verified = run_when_there_is_room(verify, control, output, buffer);
     let ending = match verified.ending {
         Ending::Exited(0) => ending,
         other => Ending::Unverified(Box::new(other)),
@@ -37,7 +38,12 @@ pub fn run_and_verify(
     Ended { ending, left }
 }
 
-fn run_when_there_is_room(attempt: &Attempt, control: &Control, output: &mut impl Output) -> Ended {
+fn run_when_there_is_room(
+    attempt: &Attempt,
+    control: &Control,
+    output: &mut impl Output,
+    buffer: &mut ReadBuffer,
+) -> Ended {
     let mut tries = 0;
     loop {
         control.wait_while_suspended();
@@ -48,7 +54,7 @@ fn run_when_there_is_room(attempt: &Attempt, control: &Control, output: &mut imp
                 left: Vec::new(),
             };
         }
-        let ended = attempt.clone().run(control, output);
+        let ended = attempt.clone().run(control, output, buffer);
         tries += 1;
         if tries == CROWDED_TRIES_MAX || !matches!(ended.ending, Ending::Crowded(_)) {
             return ended;

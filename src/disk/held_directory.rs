@@ -32,7 +32,7 @@ use crate::error::{Error, ExitStatus, Result};
 /// Directories of ours: for their owner only.
 const DIRECTORY_MODE: Mode = Mode::S_IRWXU;
 /// Files of ours: for their owner only, never executable.
-const FILE_MODE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
+pub(crate) const FILE_MODE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 /// What a file that we did not make must not allow: writing by the group or by others.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// Opening never follows a last link, never leaks into a child, never waits for the other end of a FIFO.
@@ -386,7 +386,10 @@ pub fn create_private(path: &Path) -> io::Result<File> {
 fn create_new_at(directory: BorrowedFd<'_>, name: &Path) -> io::Result<File> {
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | SAFE;
     let descriptor = openat(directory, name, flags, FILE_MODE)?;
-    fchmod(&descriptor, FILE_MODE)?;
+    // What the umask has taken; to change what is right already costs as much as to make the file.
+    if Mode::from_bits_truncate(fstat(&descriptor)?.st_mode) != FILE_MODE {
+        fchmod(&descriptor, FILE_MODE)?;
+    }
     Ok(File::from(descriptor))
 }
 

@@ -38,12 +38,26 @@ pub fn write_with(
     name: impl AsRef<Path>,
     write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> io::Result<()> {
+    place_with(directory, name, write)?;
+    directory.sync()
+}
+
+/// As [`write_with`], for a file that a power cut may take.
+///
+/// # Errors
+///
+/// As [`write_with`].
+pub fn place_with(
+    directory: &HeldDirectory,
+    name: impl AsRef<Path>,
+    write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+) -> io::Result<()> {
     let draft = Draft::begin(directory)?;
     let mut out = BufWriter::new(&draft.file);
     write(&mut out)?;
     out.flush()?;
     drop(out);
-    draft.publish(name)
+    draft.place(name)
 }
 
 fn write_with_mode(
@@ -100,11 +114,22 @@ impl<'d> Draft<'d> {
     /// # Errors
     ///
     /// Why it could not be; what was there before is still there, unless the last fsync failed.
-    pub fn publish(mut self, name: impl AsRef<Path>) -> io::Result<()> {
+    pub fn publish(self, name: impl AsRef<Path>) -> io::Result<()> {
+        let directory = self.directory;
+        self.place(name)?;
+        directory.sync()
+    }
+
+    /// Gives it the name `name`. A power cut may take the file, but never leaves a part of it.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be; what was there before is still there.
+    pub fn place(mut self, name: impl AsRef<Path>) -> io::Result<()> {
         self.file.sync_all()?;
         self.directory.rename(&self.temporary, name)?;
         self.published = true;
-        self.directory.sync()
+        Ok(())
     }
 }
 

@@ -14,7 +14,7 @@ use super::item_output::{ItemOutput, OutputReport, Side, Untouched};
 use super::judge::Judge;
 use super::last_output::LastOutput;
 use super::outlook::fill;
-use super::status_file::StatusFile;
+use super::status_file::{StatusFile, StatusFiles};
 use super::status_watch::StatusWatch;
 use super::workers::{self, Workers};
 use crate::child::attempt::{Attempt, Ended};
@@ -96,6 +96,7 @@ pub(super) struct Launcher {
     id_columns: usize,
     /// Whether stdout and stderr are.
     are_terminals: [bool; 2],
+    status_files: Arc<StatusFiles>,
     /// `None` in sequential mode, in which an item has no status file.
     watch: Option<StatusWatch>,
 }
@@ -278,6 +279,7 @@ impl Launcher {
         Ok(Self {
             verify: verify.transpose()?,
             command: runnable(programs.command, base)?,
+            status_files: Arc::new(StatusFiles::new(Arc::clone(&run))),
             run,
             state,
             inherited,
@@ -437,8 +439,9 @@ impl Launcher {
             mut verify,
         } = work;
         let work: workers::Work = match invocation.mode {
-            Mode::Sequential => Box::new(move || {
-                let ended = run_and_verify(command, verify.as_ref(), &control, &mut Untouched);
+            Mode::Sequential => Box::new(move |buffer| {
+                let output = &mut Untouched;
+                let ended = run_and_verify(command, verify.as_ref(), &control, output, buffer);
                 let verdict = judge.judge(&ended.ending, &[], Vec::new);
                 told(index, ended, OutputReport::default(), verdict)
             }),
@@ -449,21 +452,28 @@ impl Launcher {
                     (Arc::clone(&self.run), order.item.id.clone(), order.attempt);
                 let watch = self.watch.clone();
                 let last_output = order.last_output.clone();
-                Box::new(move || {
+                let files = Arc::clone(&self.status_files);
+                Box::new(move |buffer| {
                     let log = run.create_log(&id, number);
                     let waker = Arc::clone(control.wake());
                     let mut output = ItemOutput::new(sides, log, terminal, waker, last_output);
                     let attempts = std::iter::once(&mut command).chain(&mut verify);
-                    let environments = attempts.map(|attempt| &mut attempt.environment);
-                    let status = StatusFile::give(&run, &id, number, environments);
+                    let status = files.take().filter(|status| {
+                        let mut environments = attempts.map(|it| &mut it.environment);
+                        environments.all(|it| it.add(STATUS_VARIABLE, status.path()).is_ok())
+                    });
                     if let (Some(watch), Some(status)) = (&watch, status) {
                         watch.follow(index, number, status);
                     }
-                    let ended = run_and_verify(command, verify.as_ref(), &control, &mut output);
+                    let verify = verify.as_ref();
+                    let ended = run_and_verify(command, verify, &control, &mut output, buffer);
                     let status = watch.and_then(|watch| watch.take_back(index));
-                    let status = status.map_or_else(Vec::new, |status| status.end());
+                    let said = status.as_ref().map_or_else(Vec::new, StatusFile::end);
+                    if let Some(status) = status {
+                        files.give_back(status, &id, number, ended.left.is_empty());
+                    }
                     let log = || output.log_end(TAIL_BYTES_MAX);
-                    let verdict = judge.judge(&ended.ending, &status, log);
+                    let verdict = judge.judge(&ended.ending, &said, log);
                     told(index, ended, output.into_report(), verdict)
                 })
             }

@@ -202,17 +202,9 @@ impl<'a> Session<'a> {
         let run = Arc::new(state.new_run(started)?);
         let invocation = &visit.invocation;
         let mut record = keep::beginning(&visit, &plan, &run, &secrets, &masker, started);
-        run.write_record(masker.mask_in_place(&mut record))?;
+        run.begin_record(masker.mask_in_place(&mut record))?;
         run.publish_latest()?;
-        let shown_state = seen_from(&visit.surroundings.directory, state.path());
-        let stream = (visit.voice.clone(), shown_state);
-        let mut chronicle = Chronicle::begin(&run, Arc::clone(&masker), &messages, stream);
-        chronicle.tell(RunEvent::RunStarted {
-            run: record.run.clone(),
-            workflow: record.workflow.clone(),
-            items: record.items.len(),
-        });
-        let journal = journal_thread(journal, messages.clone())?;
+        let chronicle = chronicle(&visit, &record, &run, &masker, state.path(), &messages);
         let told = messages.clone();
         let is_narrow = Narrow::default();
         let parts = launch::Parts {
@@ -229,13 +221,20 @@ impl<'a> Session<'a> {
         let launcher = Launcher::new(parts, invocation, visit.surroundings, &secrets)?;
         let at_the_store = Arc::clone(&visit.at_the_store);
         let hooks = (at_the_store, is_narrow);
-        let keys = Keys::start(invocation, &secrets, visit.surroundings, told, hooks)?;
+        let keys = Keys::start(
+            invocation,
+            &secrets,
+            visit.surroundings,
+            told.clone(),
+            hooks,
+        )?;
         let display = display(&visit)?;
         let blocks = blocks(&visit, &run, &masker)?;
         let refused = refused(&plan, &masker);
         let items = plan.into_pending();
         let slots = keys.as_ref().map_or(usize::MAX, Keys::slots);
         let limits = limits(&visit, slots, items.len())?;
+        let journal = journal_thread(journal, limits.width, told)?;
         let at_once = at_once(limits.width, None, items.len());
         Ok(Self {
             command: command_fingerprint(&invocation.workflow),
@@ -550,8 +549,31 @@ impl<'a> Session<'a> {
     }
 }
 
-fn journal_thread(journal: Journal, messages: UnboundedSender<Message>) -> Result<JournalThread> {
-    JournalThread::start(journal, move |news| {
+fn chronicle(
+    visit: &Visit<'_>,
+    record: &RunRecord,
+    run: &Arc<RunDirectory>,
+    masker: &Arc<Masker>,
+    state: &Path,
+    messages: &UnboundedSender<Message>,
+) -> Chronicle {
+    let shown_state = seen_from(&visit.surroundings.directory, state);
+    let stream = (visit.voice.clone(), shown_state);
+    let mut chronicle = Chronicle::begin(run, Arc::clone(masker), messages, stream);
+    chronicle.tell(RunEvent::RunStarted {
+        run: record.run.clone(),
+        workflow: record.workflow.clone(),
+        items: record.items.len(),
+    });
+    chronicle
+}
+
+fn journal_thread(
+    journal: Journal,
+    width: usize,
+    messages: UnboundedSender<Message>,
+) -> Result<JournalThread> {
+    JournalThread::start(journal, width, move |news| {
         let message = match news {
             News::Recorded { token, result } => {
                 let item = ItemIndex(usize::try_from(token).unwrap_or(usize::MAX));

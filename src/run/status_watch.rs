@@ -74,8 +74,12 @@ impl StatusWatch {
 
     /// Reads on in the file of an attempt that is about to begin.
     pub(super) fn follow(&self, item: ItemIndex, attempt: u32, file: StatusFile) {
-        self.0.files().insert(item, Followed { attempt, file });
-        self.0.followed.notify_one();
+        let mut files = self.0.files();
+        files.insert(item, Followed { attempt, file });
+        // It waits for nothing but the first one.
+        if files.len() == 1 {
+            self.0.followed.notify_one();
+        }
     }
 
     /// The attempt is over: tells what stands in its file and was not told, and gives it back.

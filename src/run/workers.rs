@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Message;
-use crate::child::attempt::STACK_BYTES;
+use crate::child::attempt::{ReadBuffer, STACK_BYTES};
 
-/// Runs an attempt to its end, and says how that was.
-pub(super) type Work = Box<dyn FnOnce() -> Message + Send>;
+/// Runs an attempt to its end with the buffer of its thread, and says how that was.
+pub(super) type Work = Box<dyn FnOnce(&mut ReadBuffer) -> Message + Send>;
 
 /// All of them.
 pub(super) struct Workers {
@@ -55,8 +55,9 @@ impl Workers {
         let (free, messages) = (self.free.clone(), self.messages.clone());
         let serve = move || {
             let mut work = work;
+            let mut buffer = ReadBuffer::default();
             loop {
-                let ended = work();
+                let ended = work(&mut buffer);
                 // First, so that the next attempt, which may follow at once, finds it free.
                 free.list().push(sender.clone());
                 // The loop is gone only when the whole process is going.
@@ -96,7 +97,7 @@ mod tests {
         let (sender, threads) = channel::<ThreadId>();
         let run = |item, goes_on: Option<Receiver<()>>| {
             let sender = sender.clone();
-            let work = move || {
+            let work = move |_: &mut ReadBuffer| {
                 sender.send(std::thread::current().id()).unwrap();
                 goes_on.map(|it| it.recv());
                 Message::Suspended(ItemIndex(item))

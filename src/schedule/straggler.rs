@@ -20,6 +20,8 @@ pub const STRAGGLER_AFTER_MIN: Duration = Duration::from_mins(1);
 #[derive(Debug, Default)]
 pub struct DoneTimes {
     kept: VecDeque<Duration>,
+    /// The same, the shortest first.
+    sorted: Vec<Duration>,
     usual: Duration,
     straggles_after: Option<Duration>,
 }
@@ -27,12 +29,16 @@ pub struct DoneTimes {
 impl DoneTimes {
     /// Takes note of an item that is done.
     pub fn add(&mut self, time: Duration) {
-        if self.kept.len() == KEPT_MAX {
-            self.kept.pop_front();
+        if self.kept.len() == KEPT_MAX
+            && let Some(oldest) = self.kept.pop_front()
+            && let Ok(place) = self.sorted.binary_search(&oldest)
+        {
+            self.sorted.remove(place);
         }
         self.kept.push_back(time);
-        let mut sorted: Vec<Duration> = self.kept.iter().copied().collect();
-        sorted.sort_unstable();
+        let place = self.sorted.partition_point(|&it| it < time);
+        self.sorted.insert(place, time);
+        let sorted = &self.sorted;
         self.usual = sorted[sorted.len() / 2];
         self.straggles_after = sorted
             .last()

@@ -8,19 +8,20 @@
 //! .orchestrate/                        0700, with a .gitignore of its own
 //!   WORKFLOW/journal.jsonl  lock
 //!   runs/RUN-ID/run.json    events.jsonl    logs/ITEM-ID.ATTEMPT.log
-//!                                             status/ITEM-ID.ATTEMPT.jsonl
+//!                                             status/ITEM-ID.ATTEMPT.jsonl  status/N.jsonl
 //!   runs/latest ─► RUN-ID
 //! ```
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use super::run_id::RunId;
 use super::run_record::RunRecord;
-use crate::disk::held_directory::{Access, HeldDirectory, failed};
+use crate::disk::held_directory::{Access, FILE_MODE, HeldDirectory, Identity, failed};
 use crate::disk::path_text::shown;
 use crate::disk::whole_file;
 use crate::error::{Error, Result};
@@ -74,7 +75,8 @@ impl StateDirectory {
                         .with_hint("make the directory writable, or choose another one with -C"),
                 })?;
         if directory.open_file(".gitignore", Access::Read)?.is_none() {
-            whole_file::write_in(&directory, ".gitignore", b"*\n")
+            // Without it the next run makes it.
+            whole_file::place_with(&directory, ".gitignore", |out| out.write_all(b"*\n"))
                 .map_err(|e| directory.failed("write", ".gitignore", &e))?;
         }
         Ok(Self { base, directory })
@@ -341,16 +343,40 @@ impl RunDirectory {
         self.logs.open_file(log_name(item, attempt), Access::Read)
     }
 
-    /// Makes the file in which one attempt may say how it fares, open for reading and writing, and says its path; only an
-    /// empty one may be there.
+    /// Makes the `number`-th file in which attempts may say how they fare, one at a time, open for reading and writing, and
+    /// says its path.
     ///
     /// # Errors
     ///
-    /// As [`create_log`](Self::create_log).
-    pub fn create_status(&self, item: &ItemId, attempt: u32) -> io::Result<(File, PathBuf)> {
-        let name = format!("{item}.{attempt}.jsonl");
-        let file = new_or_empty(&self.status, &name)?;
+    /// Why it could not be made.
+    pub fn create_status(&self, number: u64) -> io::Result<(File, PathBuf)> {
+        let name = numbered_status(number);
+        let file = self.status.create_new(&name)?;
         Ok((file, self.status.join(name)))
+    }
+
+    /// Whether the `number`-th of those files, which is `file`, is as it was made.
+    #[must_use]
+    pub fn is_status_untouched(&self, number: u64, file: &File) -> bool {
+        let Ok(metadata) = file.metadata() else {
+            return false;
+        };
+        let found = self.status.identity(numbered_status(number));
+        metadata.len() == 0
+            && metadata.nlink() == 1
+            && metadata.mode() & 0o7777 == FILE_MODE.bits()
+            && found.is_ok_and(|found| found == Some(Identity::from(&metadata)))
+    }
+
+    /// Gives what lies in the place of the `number`-th of those files, of which an attempt has made use, the name of that
+    /// attempt.
+    ///
+    /// # Errors
+    ///
+    /// Why that could not be.
+    pub fn name_status(&self, number: u64, item: &ItemId, attempt: u32) -> io::Result<()> {
+        let name = format!("{item}.{attempt}.jsonl");
+        self.status.rename(numbered_status(number), name)
     }
 
     /// Where those files lie.
@@ -366,6 +392,19 @@ impl RunDirectory {
     /// Why it could not be made.
     pub fn create_events(&self) -> io::Result<File> {
         self.directory.create_new(EVENTS)
+    }
+
+    /// Writes `run.json` whole, for those who look while the run goes on. A power cut may take it, for what is left of a
+    /// run then is the journal.
+    ///
+    /// # Errors
+    ///
+    /// Exit 74 when it cannot be written.
+    pub fn begin_record(&self, record: Masked<&RunRecord>) -> Result<()> {
+        whole_file::place_with(&self.directory, RUN_RECORD, |out| {
+            record.get().write_json(out)
+        })
+        .map_err(|e| self.directory.failed("write", RUN_RECORD, &e))
     }
 
     /// Writes `run.json` whole and makes it durable, the run's directory included.
@@ -413,6 +452,11 @@ fn new_or_empty(directory: &HeldDirectory, name: &str) -> io::Result<File> {
 /// Different for every item and attempt: the last number is the attempt, whatever dots the id has.
 fn log_name(item: &ItemId, attempt: u32) -> String {
     format!("{item}.{attempt}.log")
+}
+
+/// No item's: theirs have two dots at least.
+fn numbered_status(number: u64) -> String {
+    format!("{number}.jsonl")
 }
 
 /// The item and the attempt whose log has this name.
@@ -641,22 +685,47 @@ mod tests {
     }
 
     #[test]
-    fn each_attempt_may_say_how_it_fares_in_a_private_file() {
+    fn attempts_may_say_how_they_fare_in_a_private_file() {
         let base = tempfile::tempdir().unwrap();
         let state = StateDirectory::prepare(base.path()).unwrap();
         let run = state.new_run(now()).unwrap();
-        let create = |attempt| run.create_status(&item("issue-42"), attempt);
-        let (_, path) = create(1).unwrap();
-        assert_eq!(path, run.path().join("status/issue-42.1.jsonl"));
+        let (file, path) = run.create_status(1).unwrap();
+        assert_eq!(path, run.path().join("status/1.jsonl"));
         assert_eq!((mode(&path), fs::read(&path).unwrap()), (0o600, Vec::new()));
-        assert_eq!(create(1).unwrap().1, path);
-        fs::write(&path, "{}\n").unwrap();
-        assert!(create(1).is_err());
+        assert!(run.is_status_untouched(1, &file));
+        assert!(run.create_status(1).is_err());
 
-        let target = base.path().join("target");
-        fs::write(&target, "").unwrap();
-        symlink(&target, run.path().join("status/issue-42.2.jsonl")).unwrap();
-        assert!(create(2).is_err());
+        fs::write(&path, "{}\n").unwrap();
+        assert!(!run.is_status_untouched(1, &file));
+        run.name_status(1, &item("issue-42"), 2).unwrap();
+        let named = run.path().join("status/issue-42.2.jsonl");
+        assert_eq!(fs::read_to_string(named).unwrap(), "{}\n");
+        run.create_status(1).unwrap();
+    }
+
+    #[test]
+    fn a_status_file_that_is_not_what_was_made_is_touched() {
+        let base = tempfile::tempdir().unwrap();
+        let state = StateDirectory::prepare(base.path()).unwrap();
+        let run = state.new_run(now()).unwrap();
+        let spoil: [fn(&Path); 5] = [
+            |path| fs::remove_file(path).unwrap(),
+            |path| fs::set_permissions(path, fs::Permissions::from_mode(0o400)).unwrap(),
+            |path| fs::hard_link(path, path.with_extension("second")).unwrap(),
+            |path| {
+                fs::rename(path, path.with_extension("moved")).unwrap();
+                fs::write(path, "").unwrap();
+            },
+            |path| {
+                fs::rename(path, path.with_extension("target")).unwrap();
+                symlink(path.with_extension("target"), path).unwrap();
+            },
+        ];
+        for (number, spoil) in (1..).zip(spoil) {
+            let (file, path) = run.create_status(number).unwrap();
+            spoil(&path);
+            assert!(!run.is_status_untouched(number, &file), "{number}");
+        }
     }
 
     #[test]

@@ -3,13 +3,15 @@
 //! `run.rs` starts it with the run and hands it every event; it is the only one that writes the file. The file is for
 //! looking at, so it is not synced, and a failure to write it stops nothing: it is told once, and the file ends there.
 //!
-//! The queue is bounded: on a disk that hangs, what no longer fits is dropped, and that is told as a failure too.
+//! What happens within [`GAP`] is written together. The queue is bounded: on a disk that hangs, what no longer fits is
+//! dropped, and that is told as a failure too.
 
 use std::fs::File;
 use std::io::Write as _;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
+use super::batches::{Pace, Receiver, Refused, Sender, batches};
 use super::run_event::EventLine;
 use crate::error::{Error, Result};
 use crate::output::mask::Masked;
@@ -17,10 +19,13 @@ use crate::output::mask::Masked;
 /// How many events may wait for the disk.
 const EVENTS_WAITING_MAX: usize = 10_000;
 
+/// Between two writes lies at least this: nobody who follows the file sees the difference.
+const GAP: Duration = Duration::from_millis(20);
+
 /// The file with a thread of its own.
 #[derive(Debug)]
 pub struct EventLog {
-    queue: SyncSender<Masked<EventLine>>,
+    queue: Sender<Masked<EventLine>>,
     /// Whether the file has failed.
     thread: JoinHandle<bool>,
     overflowed: bool,
@@ -34,10 +39,14 @@ impl EventLog {
     ///
     /// Exit 74 when the system gives us no thread.
     pub fn start(file: File, failed: impl FnOnce(String) + Send + 'static) -> Result<Self> {
-        let (queue, waiting) = sync_channel(EVENTS_WAITING_MAX);
+        let (queue, waiting) = batches(Pace {
+            gap: GAP,
+            whole: EVENTS_WAITING_MAX / 2,
+            limit: EVENTS_WAITING_MAX,
+        });
         let thread = Builder::new()
             .name("events".to_owned())
-            .spawn(move || append_all(file, &waiting, failed))
+            .spawn(move || append_all(file, waiting, failed))
             .map_err(|error| Error::state(format!("cannot start a thread: {error}")))?;
         Ok(Self {
             queue,
@@ -52,7 +61,7 @@ impl EventLog {
             return;
         }
         // The thread ends early only when the file has failed, which it has told.
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(line) {
+        if self.queue.send(line, true) == Err(Refused::Full) {
             self.overflowed = true;
         }
     }
@@ -74,12 +83,12 @@ impl EventLog {
 
 fn append_all(
     mut file: File,
-    waiting: &Receiver<Masked<EventLine>>,
+    mut waiting: Receiver<Masked<EventLine>>,
     failed: impl FnOnce(String),
 ) -> bool {
-    while let Ok(line) = waiting.recv() {
-        // One write a line: a reader sees whole lines, or a last one that has no line feed yet.
-        if let Err(error) = file.write_all(&line.get().to_json()) {
+    while let Some(batch) = waiting.next() {
+        let lines = batch.iter().map(|line| line.get().to_json());
+        if let Err(error) = file.write_all(&lines.collect::<Vec<_>>().concat()) {
             failed(error.to_string());
             return true;
         }

@@ -81,7 +81,8 @@ impl Journal {
     /// it cannot be read or written.
     pub fn open(directory: &WorkflowDirectory, _lock: &WorkflowLock) -> Result<(Self, History)> {
         let held = directory.held();
-        if held.identity(JOURNAL)?.is_none() {
+        let is_new = held.identity(JOURNAL)?.is_none();
+        if is_new {
             write_header(held)?;
         }
         remove_drafts(held).map_err(|e| failed("read", held.path(), &e))?;
@@ -98,9 +99,12 @@ impl Journal {
                     .map_err(|e| held.failed("cut", JOURNAL, &e))?;
             }
         }
-        file.sync_data()
-            .and_then(|()| held.sync())
-            .map_err(|e| held.failed("sync", JOURNAL, &e))?;
+        // What an earlier run has written may not be on disk; what was just made is.
+        if !is_new {
+            file.sync_data()
+                .and_then(|()| held.sync())
+                .map_err(|e| held.failed("sync", JOURNAL, &e))?;
+        }
         let mut position = scan.position.unwrap_or(header_line().1);
         if let Some(copied) = renew(held, &file, &mut scan)? {
             position = copied;

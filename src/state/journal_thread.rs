@@ -2,21 +2,26 @@
 //!
 //! `run.rs` starts it with the open journal and a function that brings news back into the loop. It is the only
 //! one that appends while the run lasts. An fsync may take half a minute; meanwhile the loop answers signals, and
-//! what is recorded meanwhile waits together and then shares one write and one fsync (group commit). What is only
-//! noted, that an attempt begins, costs a write and no fsync, and nobody waits for it.
+//! what is recorded meanwhile waits together and then shares one write and one fsync (group commit). Where items end
+//! faster than that, records gather for [`GAP`]. What is only noted, that an attempt begins, costs a write and no fsync,
+//! and nobody waits for it.
 //!
 //! The queue has no limit of its own, because [`JournalThread::record`] must never block and a record must never
 //! be dropped. The caller limits it to twice the number of worker slots: an item has to keep its slot until it is told
 //! that its end is recorded.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
-use super::history::RECORDS_PER_WRITE_MAX;
+use super::batches::{Pace, Receiver, Sender, batches};
 use super::journal::Journal;
 use super::record::Record;
 use crate::error::{Error, Result};
 use crate::output::mask::Masked;
+
+/// Between two fsyncs lies at least this, unless as many ends as can gather have: a record that comes after a silence is
+/// on disk as soon as the disk can, and two thousand items a second do not ask it two thousand times.
+const GAP: Duration = Duration::from_millis(5);
 
 /// The journal with a thread of its own.
 ///
@@ -49,7 +54,7 @@ pub enum News {
 }
 
 impl JournalThread {
-    /// Starts the thread.
+    /// Starts the thread for a run of `width` items at once, of which as many may end before one is recorded.
     ///
     /// `tell` is called on that thread, once for everything that was recorded and in that order: with `Ok` after its
     /// fsync came back, or with the reason why it may not be durable. It should hand the news on and return; while it
@@ -58,14 +63,22 @@ impl JournalThread {
     /// # Errors
     ///
     /// Exit 74 when there is no room for what may have to be recorded, or the system gives us no thread.
-    pub fn start(mut journal: Journal, tell: impl Fn(News) + Send + 'static) -> Result<Self> {
+    pub fn start(
+        mut journal: Journal,
+        width: usize,
+        tell: impl Fn(News) + Send + 'static,
+    ) -> Result<Self> {
         if let Some(shortage) = journal.shortage() {
             return Err(shortage);
         }
-        let (queue, waiting) = channel();
+        let (queue, waiting) = batches(Pace {
+            gap: GAP,
+            whole: width,
+            limit: usize::MAX,
+        });
         let thread = Builder::new()
             .name("journal".to_owned())
-            .spawn(move || commit_all(journal, &waiting, tell))
+            .spawn(move || commit_all(journal, waiting, tell))
             .map_err(|error| Error::state(format!("cannot start the journal's thread: {error}")))?;
         Ok(Self { queue, thread })
     }
@@ -77,16 +90,18 @@ impl JournalThread {
     /// Exit 74 when the thread has ended because `tell` panicked: nothing is told of this record.
     pub fn record(&self, token: u64, record: Masked<Record>) -> Result<()> {
         let token = Some(token);
-        self.queue
-            .send(Waiting { token, record })
-            .map_err(|_| ended())
+        let waiting = Waiting { token, record };
+        self.queue.send(waiting, true).map_err(|_refused| ended())
     }
 
     /// Hands over a record that may be lost without harm; never blocks, and nothing is told of it.
     pub fn note(&self, record: Masked<Record>) {
-        let token = None;
+        let waiting = Waiting {
+            token: None,
+            record,
+        };
         // The next record that counts learns that the thread has ended.
-        let _ended = self.queue.send(Waiting { token, record });
+        let _ended = self.queue.send(waiting, false);
     }
 
     /// Waits until everything that was recorded is durable, that was told, and the thread has ended.
@@ -106,17 +121,15 @@ fn ended() -> Error {
 
 fn commit_all(
     mut journal: Journal,
-    waiting: &Receiver<Waiting>,
+    mut waiting: Receiver<Waiting>,
     tell: impl Fn(News),
 ) -> Result<()> {
     let mut result = Ok(());
     let mut shortage_is_told = false;
-    while let Ok(first) = waiting.recv() {
-        let group = std::iter::once(first)
-            .chain(waiting.try_iter())
-            .take(RECORDS_PER_WRITE_MAX);
+    while let Some(batch) = waiting.next() {
+        let batch = batch.into_iter();
         let (tokens, records): (Vec<_>, Vec<_>) =
-            group.map(|it| (it.token, it.record.into_inner())).unzip();
+            batch.map(|it| (it.token, it.record.into_inner())).unzip();
         let counts = tokens.iter().any(Option::is_some);
         let written = if counts {
             journal.append(&records)
@@ -141,6 +154,7 @@ fn commit_all(
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::sync::mpsc::channel;
     use std::sync::{Arc, Mutex};
 
     use super::super::directory::{StateDirectory, WorkflowDirectory};
@@ -151,6 +165,8 @@ mod tests {
     use super::super::record::tests::{sample, sample_start};
     use super::*;
     use crate::output::mask::Masker;
+
+    const WIDTH: usize = 8;
 
     fn masked(record: Record) -> Masked<Record> {
         Masker::default().mask(record)
@@ -188,7 +204,7 @@ mod tests {
     fn done_is_said_in_order_and_only_of_what_is_in_the_journal() {
         let (_base, directory, journal) = workflow();
         let said = Arc::new(Mutex::new(Vec::new()));
-        let thread = JournalThread::start(journal, {
+        let thread = JournalThread::start(journal, WIDTH, {
             let (said, directory) = (Arc::clone(&said), Arc::clone(&directory));
             move |news| {
                 let (token, result) = recorded(news);
@@ -211,7 +227,7 @@ mod tests {
     fn what_is_noted_stands_before_what_is_recorded_later_and_nothing_is_told_of_it() {
         let (_base, directory, journal) = workflow();
         let (said, told) = channel();
-        let thread = JournalThread::start(journal, move |news| {
+        let thread = JournalThread::start(journal, WIDTH, move |news| {
             said.send(recorded(news).0).unwrap();
         })
         .unwrap();
@@ -229,7 +245,7 @@ mod tests {
         let (first_said, wait_for_first) = channel();
         let (go_on, wait_to_go_on) = channel();
         let counts = Arc::new(Mutex::new(Vec::new()));
-        let thread = JournalThread::start(journal, {
+        let thread = JournalThread::start(journal, WIDTH, {
             let (counts, directory) = (Arc::clone(&counts), Arc::clone(&directory));
             move |news| {
                 let (token, result) = recorded(news);
@@ -256,7 +272,7 @@ mod tests {
     fn what_is_not_durable_is_named_with_the_reason() {
         let (_base, directory, journal) = workflow();
         let said = Arc::new(Mutex::new(Vec::new()));
-        let thread = JournalThread::start(journal, {
+        let thread = JournalThread::start(journal, WIDTH, {
             let (said, path) = (Arc::clone(&said), directory.journal_path());
             move |news| {
                 let (token, result) = recorded(news);
@@ -285,7 +301,8 @@ mod tests {
     #[test]
     fn a_thread_that_died_is_noticed() {
         let (_base, _directory, journal) = workflow();
-        let thread = JournalThread::start(journal, |_| panic!("expected by this test")).unwrap();
+        let thread =
+            JournalThread::start(journal, WIDTH, |_| panic!("expected by this test")).unwrap();
         thread.record(0, masked(record(0))).unwrap();
         while thread.record(1, masked(record(1))).is_ok() {
             std::thread::yield_now();

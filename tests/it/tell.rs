@@ -165,9 +165,10 @@ fn each_attempt_has_an_empty_file_of_its_own_that_only_its_user_can_read() {
         .canonicalize()
         .unwrap();
     for (path, attempt) in paths.lines().zip(1..) {
-        let name = format!("status/a.{attempt}.jsonl");
-        assert_eq!(std::path::Path::new(path), status.join(&name));
-        let told = workspace.read(&format!(".orchestrate/runs/latest/{name}"));
+        let number = format!("status/{attempt}.jsonl");
+        assert_eq!(std::path::Path::new(path), status.join(number));
+        let name = format!(".orchestrate/runs/latest/status/a.{attempt}.jsonl");
+        let told = workspace.read(&name);
         let line = format!("{{\"event\":\"progress\",\"text\":\"attempt {attempt}\"}}\n");
         assert_eq!(told, line);
     }
