@@ -234,6 +234,7 @@ pub fn run(
                             metrics: metrics.map(Rc::new),
                             junit: junit.map(Rc::new),
                             step: Step::find(surroundings).map(Rc::new),
+                            inherited,
                             at_the_store,
                         };
                         Box::pin(visit.run_and_tell(&mut signals)).await
@@ -313,6 +314,8 @@ struct Visit<'a> {
     metrics: Option<Rc<Metrics>>,
     junit: Option<Rc<Junit>>,
     step: Option<Rc<Step>>,
+    /// What masks all but the keys of the pool.
+    inherited: Arc<Masker>,
     /// Ctrl-Z waits for whoever holds it.
     at_the_store: AtTheStore,
 }
@@ -454,8 +457,12 @@ impl Visit<'_> {
             Ok(secrets) => secrets,
             Err(press) => return Ok(self.stopped_early(press, None)),
         };
-        let masker = masker(&secrets, self.surroundings, self.invocation.unknown_keys);
-        let masker = Arc::new(masker);
+        let unknown = self.invocation.unknown_keys;
+        let masker = if secrets.is_empty() && unknown == UnknownKeys::Masked {
+            Arc::clone(&self.inherited)
+        } else {
+            Arc::new(masker(&secrets, self.surroundings, unknown))
+        };
         self.terminal.mask_with(Arc::clone(&masker));
         if let Some(junit) = &self.junit {
             junit.mask_with(&masker);

@@ -21,24 +21,24 @@ pub enum Request {
     Resume,
 }
 
-/// Called when an attempt has been suspended, on its own thread.
-type OnSuspended = Arc<dyn Fn() + Send + Sync>;
-
 /// Requests on their way to one attempt. Cloned handles share one mailbox.
 #[derive(Clone)]
-pub struct Control {
-    requests: Arc<Mutex<Vec<Request>>>,
-    on_suspended: OnSuspended,
+pub struct Control(Arc<Mailbox>);
+
+struct Mailbox {
+    requests: Mutex<Vec<Request>>,
+    /// Called when the attempt has been suspended, on its own thread.
+    on_suspended: Box<dyn Fn() + Send + Sync>,
     wake: Arc<EventFd>,
     began: Instant,
     /// Of the last byte, in milliseconds since `began`.
-    heard_ms: Arc<AtomicU64>,
+    heard_ms: AtomicU64,
     /// Nobody takes what the process writes, so its silence is ours.
-    blocked: Arc<AtomicBool>,
+    blocked: AtomicBool,
     /// Nothing new may be started for the item.
-    stopping: Arc<AtomicBool>,
+    stopping: AtomicBool,
     /// Nothing may be started for it before it is resumed.
-    suspended: Arc<AtomicBool>,
+    suspended: AtomicBool,
 }
 
 impl Control {
@@ -50,16 +50,16 @@ impl Control {
     pub fn new(on_suspended: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let wake = EventFd::from_flags(flags)?;
-        Ok(Self {
-            requests: Arc::default(),
-            on_suspended: Arc::new(on_suspended),
+        Ok(Self(Arc::new(Mailbox {
+            requests: Mutex::default(),
+            on_suspended: Box::new(on_suspended),
             wake: Arc::new(wake),
             began: now(),
-            heard_ms: Arc::default(),
-            blocked: Arc::default(),
-            stopping: Arc::default(),
-            suspended: Arc::default(),
-        })
+            heard_ms: AtomicU64::default(),
+            blocked: AtomicBool::default(),
+            stopping: AtomicBool::default(),
+            suspended: AtomicBool::default(),
+        })))
     }
 
     /// Sends a stop signal to everything that the item has started. Never blocks.
@@ -70,32 +70,32 @@ impl Control {
 
     /// Stops everything that the item has started where it is. Never blocks.
     pub fn suspend(&self) {
-        self.suspended.store(true, Ordering::Release);
+        self.0.suspended.store(true, Ordering::Release);
         self.ask(Request::Suspend);
     }
 
     /// Lets everything go on that was suspended. Never blocks.
     pub fn resume(&self) {
-        self.suspended.store(false, Ordering::Release);
+        self.0.suspended.store(false, Ordering::Release);
         self.ask(Request::Resume);
     }
 
     /// Takes note that the item is being stopped, by whomever: whatever runs is the last of it.
     pub fn note_stopping(&self) {
-        self.stopping.store(true, Ordering::Release);
+        self.0.stopping.store(true, Ordering::Release);
     }
 
     /// Whether it is.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+        self.0.stopping.load(Ordering::Acquire)
     }
 
     /// Waits until the item is not suspended, while nothing of it runs. What is asked for in this moment comes later.
     pub fn wait_while_suspended(&self) {
-        while self.suspended.load(Ordering::Acquire) && !self.is_stopping() {
+        while self.0.suspended.load(Ordering::Acquire) && !self.is_stopping() {
             self.serve(|_| {});
-            if self.suspended.load(Ordering::Acquire) {
+            if self.0.suspended.load(Ordering::Acquire) {
                 self.wait(PollTimeout::NONE);
             }
         }
@@ -103,30 +103,32 @@ impl Control {
 
     /// Waits until something is asked for, or for that long.
     pub fn wait(&self, timeout: PollTimeout) {
-        let mut polled = [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
+        let mut polled = [PollFd::new(self.0.wake.as_fd(), PollFlags::POLLIN)];
         // An interrupted poll is an empty one: whoever waits looks again.
         let _interrupted = poll(&mut polled, timeout);
     }
 
     fn ask(&self, request: Request) {
-        self.requests
+        self.0
+            .requests
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(request);
         // It can only be full, and then the thread is being woken anyway.
-        let _full = self.wake.write(1);
+        let _full = self.0.wake.write(1);
     }
 
     /// Takes note that the process has just written something.
     pub fn note_heard(&self) {
-        let elapsed = u64::try_from(now().duration_since(self.began).as_millis());
-        self.heard_ms
+        let elapsed = u64::try_from(now().duration_since(self.0.began).as_millis());
+        self.0
+            .heard_ms
             .store(elapsed.unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Takes note whether we read what the process writes; while we do not, it is not silent.
     pub fn note_blocked(&self, blocked: bool) {
-        if self.blocked.swap(blocked, Ordering::Relaxed) && !blocked {
+        if self.0.blocked.swap(blocked, Ordering::Relaxed) && !blocked {
             self.note_heard();
         }
     }
@@ -135,25 +137,30 @@ impl Control {
     /// write, because nobody reads.
     #[must_use]
     pub fn heard_at(&self) -> Option<Instant> {
-        let heard = Duration::from_millis(self.heard_ms.load(Ordering::Relaxed));
-        (!self.blocked.load(Ordering::Relaxed)).then(|| self.began + heard)
+        let heard = Duration::from_millis(self.0.heard_ms.load(Ordering::Relaxed));
+        (!self.0.blocked.load(Ordering::Relaxed)).then(|| self.0.began + heard)
     }
 
     /// What wakes the thread: readable when something was sent.
     #[must_use]
     pub fn wake(&self) -> &Arc<EventFd> {
-        &self.wake
+        &self.0.wake
     }
 
     /// Does with `serve` what was asked for, in order, and makes [`Control::wake`] unreadable.
     pub fn serve(&self, mut serve: impl FnMut(Request)) {
-        let _empty = self.wake.read();
-        let asked =
-            std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner));
+        let _empty = self.0.wake.read();
+        let asked = std::mem::take(
+            &mut *self
+                .0
+                .requests
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         for request in asked {
             serve(request);
             if request == Request::Suspend {
-                (self.on_suspended)();
+                (self.0.on_suspended)();
             }
         }
     }
@@ -161,7 +168,11 @@ impl Control {
 
 impl std::fmt::Debug for Control {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let requests = self
+            .0
+            .requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         formatter
             .debug_struct("Control")
             .field("requests", &*requests)
