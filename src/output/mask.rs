@@ -28,6 +28,8 @@ mod wrap;
 use std::borrow::Cow;
 use std::fmt;
 
+use memchr::memchr;
+
 use self::index::{Found, Hit, WindowIndex};
 use self::mark::{Mark, Run, Writing, colour_codes, unite};
 pub use self::masked::{HoldsText, Masked};
@@ -90,12 +92,25 @@ impl Masker {
     /// A text of our own, of a title or of an error.
     #[must_use]
     pub fn mask_text<'a>(&self, text: &'a str) -> Masked<Cow<'a, str>> {
+        if self.is_clean_line(text.as_bytes()) {
+            return Masked::of_masked_parts(Cow::Borrowed(text));
+        }
         let masked = self.mask_bytes(text.as_bytes()).into_inner();
         Masked::of_masked_parts(if masked == text.as_bytes() {
             Cow::Borrowed(text)
         } else {
             Cow::Owned(String::from_utf8_lossy(&masked).into_owned())
         })
+    }
+
+    /// Whether `text` is a line in which nothing is to be masked, as nearly all of our own are.
+    fn is_clean_line(&self, text: &[u8]) -> bool {
+        if text.len() >= HELD_BYTES_MAX || memchr(b'\n', text).is_some() {
+            return false;
+        }
+        let mut sight = Sight::default();
+        self.look(text, true, &mut Wrapped::default(), &mut sight);
+        sight.runs.is_empty()
     }
 
     /// The same for all texts of a record.
