@@ -183,6 +183,15 @@ pub struct Key {
     tried_at: Option<Moment>,
 }
 
+/// What changes of a key with each of its leases, whatever becomes of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Of the last lease.
+    pub epoch: Epoch,
+    /// When a lease last began or ended.
+    pub last_used: Option<Moment>,
+}
+
 /// What a key's surroundings add to a report.
 #[derive(Debug, Clone, Copy)]
 pub struct Context {
@@ -200,6 +209,32 @@ impl Key {
             standing: Standing::Probation,
             ..Self::default()
         }
+    }
+
+    /// How far it was used.
+    #[must_use]
+    pub const fn usage(&self) -> Usage {
+        Usage {
+            epoch: self.epoch,
+            last_used: self.last_used,
+        }
+    }
+
+    /// Takes note that it was used so far, at least.
+    pub fn note_usage(&mut self, usage: Usage) {
+        self.epoch = self.epoch.max(usage.epoch);
+        self.last_used = self.last_used.max(usage.last_used);
+    }
+
+    /// Whether nothing but [how far it was used](Usage) tells it from `other`.
+    #[must_use]
+    pub fn stands_as(&self, other: &Self) -> bool {
+        let used_alike = Self {
+            epoch: other.epoch,
+            last_used: other.last_used,
+            ..self.clone()
+        };
+        used_alike == *other
     }
 
     /// The same key with its moments on another time line; `ahead` moves those that lie in the future, `past` the

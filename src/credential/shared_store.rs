@@ -2,8 +2,11 @@
 //!
 //! Each key has a directory of its own, named by a [digest](Kid), so that pools which overlap meet. In it,
 //! `state.json` says how the key stands, `lock` guards it for milliseconds, and a lock on `slot.N` is a lease. A
-//! grant is one stroke under the key's lock: look at the state as it is now, take a free slot, write. Beside the
-//! keys, `queue` is the line of all who wait.
+//! grant is one stroke under the key's lock: look at the state as it is now, take a free slot, count the lease. Beside
+//! the keys, `queue` is the line of all who wait.
+//!
+//! Thousands of leases begin and end between two changes of how a key stands. So they are only [counted](tally), in
+//! place, and `state.json` is written, and read, when it changes.
 //!
 //! No lock file is ever removed: a lock on a file that is no longer there guards nothing. No pid and no time to live
 //! is needed to find out who is gone: the kernel drops a lock with its last descriptor.
@@ -16,6 +19,7 @@ mod lock;
 mod place;
 mod queue;
 mod slot;
+mod tally;
 
 use std::path::Path;
 use std::time::Duration;
@@ -28,13 +32,14 @@ pub use self::holder::Holder;
 use self::holder::holders;
 pub use self::identity::Kid;
 use self::identity::Salt;
-use self::key_file::KeyState;
+use self::key_file::{KeyFile, KeyState};
 use self::lock::Lock;
 pub use self::lock::PATIENCE;
 pub use self::place::state_home;
 use self::queue::Queue;
 pub use self::queue::SILENCE_MAX;
 pub use self::slot::SlotLease;
+use self::slot::Slots;
 use super::key::{Context, Epoch, Key, Moment, Report};
 use super::secret::Secret;
 use super::store::Store;
@@ -68,9 +73,12 @@ pub struct SharedStore {
 #[derive(Debug)]
 struct SharedKey {
     kid: Kid,
-    slots: usize,
+    /// How many items may hold it at once, as this run was told.
+    width: usize,
+    slots: Slots,
     directory: HeldDirectory,
     lock: Lock,
+    file: KeyFile,
     /// Whether it was of no use to this run when it last looked. It waits for no such key, lest nobody gets it.
     is_out: bool,
 }
@@ -125,8 +133,7 @@ impl SharedStore {
     ) -> Result<Self> {
         let mut store = Self::visit_by(state_home, pool, now, clock, patience)?;
         for index in 0..store.keys.len() {
-            // Written in any case: who cannot write has to know before the first lease.
-            store.heard(index, now, None, |key| key.begin_run(now))?;
+            store.begin(index, now)?;
         }
         Ok(store)
     }
@@ -160,8 +167,10 @@ impl SharedStore {
             Ok(SharedKey {
                 lock: Lock::open(&directory, KEY_LOCK, patience)?,
                 kid,
-                slots: key.slots,
+                width: key.slots,
+                slots: Slots::default(),
                 directory,
+                file: KeyFile::new(),
                 is_out: false,
             })
         });
@@ -187,12 +196,13 @@ impl SharedStore {
     /// When it cannot be read in time.
     pub fn view(&mut self, key: usize, now: Moment) -> Result<KeyView> {
         let stamp = Stamp::new(&*self.clock, now);
-        let shared = &self.keys[key];
+        let shared = &mut self.keys[key];
         let guard = shared.lock.hold()?;
-        let (state, warning) = key_file::read(&shared.directory, &stamp)?;
+        let (found, warning) = shared.file.read(&shared.directory, &guard, &stamp)?;
         let taken = slot::taken(&shared.directory)?;
         drop(guard);
         self.warnings.extend(warning);
+        let state = found.state;
         let files: Vec<_> = taken
             .iter()
             .map(|&number| slot::path(&shared.directory, number))
@@ -223,6 +233,24 @@ impl SharedStore {
     pub fn disable(&mut self, key: usize, is_disabled: bool, now: Moment) -> Result<()> {
         let reason = is_disabled.then_some("orchestrate keys disable");
         self.operate(key, now, reason, |key| key.disable(is_disabled))
+    }
+
+    /// A run begins. Written in any case: who cannot write has to know before the first lease.
+    fn begin(&mut self, key: usize, now: Moment) -> Result<()> {
+        let stamp = Stamp::new(&*self.clock, now);
+        let shared = &mut self.keys[key];
+        let guard = shared.lock.hold()?;
+        let (found, warning) = shared.file.read(&shared.directory, &guard, &stamp)?;
+        self.warnings.extend(warning);
+        let mut state = found.state.clone();
+        state.change(now, self.clock.wall(), None, |key| key.begin_run(now));
+        let directory = &shared.directory;
+        shared
+            .file
+            .write(directory, &guard, &found, &state, &stamp)?;
+        drop(guard);
+        shared.seen(&state, self.began, now);
+        Ok(())
     }
 
     fn operate(
@@ -263,12 +291,16 @@ impl SharedStore {
         change: impl FnOnce(&mut KeyState, Timestamp),
     ) -> Result<KeyState> {
         let stamp = Stamp::new(&*self.clock, now);
-        let shared = &self.keys[key];
-        let _guard = shared.lock.hold()?;
-        let (mut state, warning) = key_file::read(&shared.directory, &stamp)?;
+        let shared = &mut self.keys[key];
+        let guard = shared.lock.hold()?;
+        let (found, warning) = shared.file.read(&shared.directory, &guard, &stamp)?;
         self.warnings.extend(warning);
+        let mut state = found.state.clone();
         change(&mut state, self.clock.wall());
-        key_file::write(&shared.directory, &state, &stamp)?;
+        let directory = &shared.directory;
+        shared
+            .file
+            .save(directory, &guard, &found, &state, &stamp)?;
         Ok(state)
     }
 }
@@ -280,32 +312,35 @@ impl Store for SharedStore {
         let stamp = Stamp::new(&*self.clock, now);
         let shared = &mut self.keys[key];
         let guard = shared.lock.hold()?;
-        let (state, warning) = key_file::read(&shared.directory, &stamp)?;
+        let (found, warning) = shared.file.read(&shared.directory, &guard, &stamp)?;
         drop(guard);
         self.warnings.extend(warning);
-        Ok(shared.seen(&state, self.began, now))
+        Ok(shared.seen(&found.state, self.began, now))
     }
 
     fn try_lease(&mut self, key: usize, now: Moment) -> Result<Option<(Epoch, SlotLease)>> {
-        let shared = &self.keys[key];
+        let shared = &mut self.keys[key];
         if !self.queue.is_first_for(&shared.kid, now)? {
             return Ok(None);
         }
         let stamp = Stamp::new(&*self.clock, now);
         let guard = shared.lock.hold()?;
-        let (mut state, warning) = key_file::read(&shared.directory, &stamp)?;
+        let directory = &shared.directory;
+        let (found, warning) = shared.file.read(directory, &guard, &stamp)?;
         self.warnings.extend(warning);
-        let seen = state.seen_by(self.began);
-        let taken = slot::try_take(&shared.directory, seen.slots(shared.slots, now))?;
-        let Some(lease) = taken else {
+        let seen = found.state.seen_by(self.began);
+        let allowed = seen.slots(shared.width, now);
+        let Some(lease) = shared.slots.try_take(directory, allowed)? else {
             drop(guard);
-            self.keys[key].seen(&state, self.began, now);
+            shared.seen(&found.state, self.began, now);
             return Ok(None);
         };
         let mut epoch = Epoch::default();
+        let mut state = found.state.clone();
         state.change(now, self.clock.wall(), None, |key| epoch = key.grant(now));
-        if let Err(error) = key_file::write(&shared.directory, &state, &stamp) {
-            lease.unlock();
+        let noted = shared.file.save(directory, &guard, &found, &state, &stamp);
+        if let Err(error) = noted {
+            shared.slots.free(lease);
             return Err(error);
         }
         drop(guard);
@@ -315,7 +350,7 @@ impl Store for SharedStore {
 
     fn release(&mut self, key: usize, hold: SlotLease, now: Moment) -> Result<()> {
         let noted = self.update(key, now, |state, _| state.key.release(now));
-        hold.unlock();
+        self.keys[key].slots.free(hold);
         noted.map(drop)
     }
 

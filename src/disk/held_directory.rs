@@ -91,6 +91,16 @@ impl From<&Metadata> for Identity {
     }
 }
 
+/// What the file system says of the content of a file: as long as it says the same, the content is the same, but for
+/// changes in the same few milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version {
+    identity: Identity,
+    bytes: i64,
+    /// `st_ctime`, which nobody can set, and its nanoseconds.
+    changed_at: (i64, i64),
+}
+
 /// A directory that is held open.
 #[derive(Debug)]
 pub struct HeldDirectory {
@@ -251,6 +261,27 @@ impl HeldDirectory {
             Ok(stat) => Ok(Some(Identity {
                 device: stat.st_dev,
                 inode: stat.st_ino,
+            })),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(self.failed("examine", name, &errno.into())),
+        }
+    }
+
+    /// Which content `name` has now, without following a link; nothing when it is not there.
+    ///
+    /// # Errors
+    ///
+    /// Exit 74 when that cannot be found out.
+    pub fn version(&self, name: impl AsRef<Path>) -> Result<Option<Version>> {
+        let name = name.as_ref();
+        match fstatat(&self.descriptor, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(Version {
+                identity: Identity {
+                    device: stat.st_dev,
+                    inode: stat.st_ino,
+                },
+                bytes: stat.st_size,
+                changed_at: (stat.st_ctime, stat.st_ctime_nsec),
             })),
             Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(self.failed("examine", name, &errno.into())),

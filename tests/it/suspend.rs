@@ -88,11 +88,11 @@ fn a_suspended_run_keeps_no_other_run_from_what_is_known_of_a_key() {
     let key = folders
         .find(|path| path.join("state.json").is_file())
         .unwrap();
-    // What takes milliseconds under the key's lock takes a second now.
-    let slow = "/^rename:delay_enter=1000000";
+    // What takes microseconds under the key's lock takes a second now.
+    let slow = "pwrite64:delay_enter=1000000";
     let strace = Strace::attach_on(
         orchestrator,
-        &key,
+        &key.join("lock"),
         slow,
         "a slow disk for what is known of keys",
     );

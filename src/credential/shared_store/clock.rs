@@ -91,6 +91,11 @@ impl Stamp {
         self.boot_id == now.boot_id
     }
 
+    /// A number of the boot, for comparing it with that of another one.
+    pub(super) fn boot_digest(&self) -> u32 {
+        crc32fast::hash(self.boot_id.as_bytes())
+    }
+
     /// A moment of this boot until which a key rests, as far as it is believed.
     pub(super) fn believed(&self, until: Moment) -> Moment {
         until.min(self.moment().plus(WAIT_MAX))

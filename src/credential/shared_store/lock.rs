@@ -2,10 +2,12 @@
 //!
 //! They are `flock`s by name, and unlocked explicitly: a child that is being spawned at that moment has a copy of the
 //! descriptor until it becomes its program. There is no call that waits for a lock for some time only, so it is tried
-//! again and again. Their files are never removed: a lock on a file that is no longer there guards nothing.
+//! again and again. Their files are never removed: a lock on a file that is no longer there guards nothing. Who holds a
+//! lock may keep a few bytes in its file.
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -90,6 +92,18 @@ impl Lock {
     }
 }
 
+impl Guard<'_> {
+    /// Reads the beginning of the locked file, and returns how much of it there is.
+    pub(super) fn read(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.read_at(bytes, 0)
+    }
+
+    /// Replaces what stands at this place of the locked file.
+    pub(super) fn write(&self, bytes: &[u8], place: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, place)
+    }
+}
+
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         // It fails only for a descriptor that is none.
@@ -97,7 +111,7 @@ impl Drop for Guard<'_> {
     }
 }
 
-/// Opens a file whose content does not matter; two who make it at once get the same one.
+/// Opens a file that is empty at first; two who make it at once get the same one.
 pub(super) fn open_or_make(directory: &HeldDirectory, name: &str) -> Result<File> {
     loop {
         if let Some(file) = directory.open_file(name, Access::Update)? {

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -40,12 +40,6 @@ impl SlotLease {
     pub const fn number(&self) -> usize {
         self.number
     }
-
-    /// Frees the slot for everybody, whoever else has the descriptor.
-    pub(super) fn unlock(self) {
-        // It fails only for a descriptor that is none.
-        let _ = flock(&*self.descriptor, FlockOperation::Unlock);
-    }
 }
 
 impl AsFd for SlotLease {
@@ -54,47 +48,90 @@ impl AsFd for SlotLease {
     }
 }
 
-/// Takes a slot, when fewer than `allowed` are taken, by whomever. Only under the key's lock.
-///
-/// Another run may have been told another number of slots, so all that are there are counted.
-pub(super) fn try_take(directory: &HeldDirectory, allowed: usize) -> Result<Option<SlotLease>> {
-    let (mut taken, mut free) = (0, None);
-    for number in 0..SLOTS_MAX {
-        let needed = free.is_none() && number < allowed;
-        let Some(file) = open_slot(directory, number, needed)? else {
-            break;
-        };
-        if !try_lock(&file).map_err(|e| directory.failed("lock", slot_name(number), &e))? {
-            taken += 1;
-        } else if needed {
-            free = Some(SlotLease {
-                descriptor: Arc::new(file.into()),
-                number,
-            });
-        } else {
-            // Not only closed: a child that is being spawned has a copy for a moment.
-            let _ = flock(&file, FlockOperation::Unlock);
+/// The slots of a key, as this run sees them.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    /// Those that we hold, by number. What we hold ourselves need not be asked of the kernel.
+    ours: Vec<Weak<OwnedFd>>,
+}
+
+impl Slots {
+    /// Takes a slot, when fewer than `allowed` are taken, by whomever. Only under the key's lock.
+    ///
+    /// Another run may have been told another number of slots, so all that are there are counted.
+    pub(super) fn try_take(
+        &mut self,
+        directory: &HeldDirectory,
+        allowed: usize,
+    ) -> Result<Option<SlotLease>> {
+        for number in 0..allowed.min(SLOTS_MAX) {
+            if self.is_ours(number) {
+                continue;
+            }
+            let file = open_or_make(directory, &slot_name(number))?;
+            if !lock_slot(directory, number, &file)? {
+                continue;
+            }
+            // All before it are taken.
+            if self.are_too_many(directory, number, allowed)? {
+                unlock(&file);
+                return Ok(None);
+            }
+            let descriptor = Arc::new(OwnedFd::from(file));
+            if self.ours.len() <= number {
+                self.ours.resize_with(number + 1, Weak::new);
+            }
+            self.ours[number] = Arc::downgrade(&descriptor);
+            return Ok(Some(SlotLease { descriptor, number }));
         }
+        Ok(None)
     }
-    if taken < allowed {
-        return Ok(free);
+
+    /// Frees a slot for everybody, whoever else has its descriptor.
+    pub(super) fn free(&mut self, lease: SlotLease) {
+        let SlotLease { descriptor, number } = lease;
+        if let Some(ours) = self.ours.get_mut(number) {
+            *ours = Weak::new();
+        }
+        unlock(&*descriptor);
     }
-    if let Some(lease) = free {
-        lease.unlock();
+
+    fn is_ours(&self, number: usize) -> bool {
+        // A lease that was dropped, and not given back, may be anybody's by now.
+        let ours = self.ours.get(number);
+        ours.is_some_and(|ours| ours.strong_count() > 0)
     }
-    Ok(None)
+
+    /// Whether `allowed` slots are taken: all those before `free`, and an unknown number behind it.
+    fn are_too_many(&self, directory: &HeldDirectory, free: usize, allowed: usize) -> Result<bool> {
+        // Most often there are no more than are allowed, so the one that is free says it all.
+        if directory.identity(slot_name(allowed))?.is_none() {
+            return Ok(false);
+        }
+        let mut taken = free;
+        for number in free + 1..SLOTS_MAX {
+            let is_taken = if self.is_ours(number) {
+                true
+            } else {
+                match directory.open_file(slot_name(number), Access::Update)? {
+                    Some(file) => is_taken(directory, number, &file)?,
+                    None => break,
+                }
+            };
+            taken += usize::from(is_taken);
+        }
+        Ok(taken >= allowed)
+    }
 }
 
 /// Which slots are taken, by whomever. Only under the key's lock.
 pub(super) fn taken(directory: &HeldDirectory) -> Result<Vec<usize>> {
     let mut taken = Vec::new();
     for number in 0..SLOTS_MAX {
-        let Some(file) = open_slot(directory, number, false)? else {
+        let Some(file) = directory.open_file(slot_name(number), Access::Update)? else {
             break;
         };
-        if try_lock(&file).map_err(|e| directory.failed("lock", slot_name(number), &e))? {
-            let _ = flock(&file, FlockOperation::Unlock);
-        } else {
+        if is_taken(directory, number, &file)? {
             taken.push(number);
         }
     }
@@ -110,21 +147,29 @@ fn slot_name(number: usize) -> String {
     format!("slot.{number}")
 }
 
-fn open_slot(directory: &HeldDirectory, number: usize, make: bool) -> Result<Option<File>> {
-    let name = slot_name(number);
-    if make {
-        return open_or_make(directory, &name).map(Some);
+/// Whether somebody holds the slot.
+fn is_taken(directory: &HeldDirectory, number: usize, file: &File) -> Result<bool> {
+    let is_free = lock_slot(directory, number, file)?;
+    if is_free {
+        // Not only closed: a child that is being spawned has a copy for a moment.
+        unlock(file);
     }
-    directory.open_file(&name, Access::Update)
+    Ok(!is_free)
 }
 
-fn try_lock(file: &File) -> std::io::Result<bool> {
+/// Locks the slot, unless somebody holds it.
+fn lock_slot(directory: &HeldDirectory, number: usize, file: &File) -> Result<bool> {
     loop {
         return match flock(file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(true),
             Err(Errno::WOULDBLOCK) => Ok(false),
             Err(Errno::INTR) => continue,
-            Err(errno) => Err(errno.into()),
+            Err(errno) => Err(directory.failed("lock", slot_name(number), &errno.into())),
         };
     }
+}
+
+fn unlock(file: impl AsFd) {
+    // It fails only for a descriptor that is none.
+    let _ = flock(file, FlockOperation::Unlock);
 }

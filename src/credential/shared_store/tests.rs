@@ -4,8 +4,8 @@ mod fixture;
 mod processes;
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
 
 use fixture::{ALONE, LIMITED, Machine, REJECTED, at, limited};
 
@@ -345,10 +345,10 @@ fn the_state_of_a_later_version_is_left_alone() {
     let machine = Machine::new();
     let mut store = machine.run(&["k1"], 1, 0);
     let file = machine.key_directory(&store).join("state.json");
-    fs::write(&file, "{\"format\":2}").unwrap();
+    fs::write(&file, "{\"format\":3}").unwrap();
     let error = store.look(0, at(1)).unwrap_err();
     assert!(error.to_string().contains("later version"), "{error}");
-    assert_eq!(fs::read_to_string(&file).unwrap(), "{\"format\":2}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "{\"format\":3}");
 }
 
 #[test]
@@ -523,4 +523,156 @@ fn a_reason_is_kept_as_long_as_it_is_the_reason() {
         one.view(0, at(105)).unwrap().reason.as_deref(),
         Some("orchestrate keys disable")
     );
+}
+
+/// What stands in the state of the only key.
+fn state_file(machine: &Machine, store: &SharedStore) -> PathBuf {
+    machine.key_directory(store).join("state.json")
+}
+
+fn last_used(store: &mut SharedStore, second: u64) -> Option<Moment> {
+    store.look(0, at(second)).unwrap().usage().last_used
+}
+
+#[test]
+fn a_lease_that_changes_nothing_by_which_others_decide_replaces_no_file_and_is_counted() {
+    let machine = Machine::new();
+    let (mut one, mut other) = (machine.run(&["k1"], 2, 0), machine.run(&["k1"], 2, 0));
+    let file = state_file(&machine, &one);
+    let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+    let (before, written) = (inode(&file), fs::read(&file).unwrap());
+    let mut last = Epoch::default();
+    for second in 1..20 {
+        let store = if second % 3 == 0 {
+            &mut one
+        } else {
+            &mut other
+        };
+        let epoch = serve(store, second, Report::Served);
+        assert!(epoch > last, "every lease has an epoch of its own");
+        last = epoch;
+        for store in [&mut one, &mut other, &mut machine.visitor(&["k1"], second)] {
+            assert_eq!(last_used(store, second), Some(at(second)));
+        }
+    }
+    assert_eq!((inode(&file), fs::read(&file).unwrap()), (before, written));
+    serve(&mut one, 20, LIMITED);
+    assert_ne!(inode(&file), before);
+    assert!(matches!(standing(&mut other, 20), Standing::Cooling { .. }));
+}
+
+#[test]
+fn what_is_written_is_seen_by_all_at_once_however_often() {
+    let machine = Machine::new();
+    let (mut one, mut other) = (machine.run(&["k1"], 1, 0), machine.run(&["k1"], 1, 0));
+    // Files of one length, whose inodes are the same ones again and again.
+    for second in 1000..1300 {
+        one.disable(0, second % 2 == 0, at(second)).unwrap();
+        let expected = one.look(0, at(second)).unwrap();
+        assert_eq!(other.look(0, at(second)).unwrap(), expected);
+        let (writer, reader) = (&mut other, &mut one);
+        writer.reset(0, at(second)).unwrap();
+        writer
+            .report(0, Epoch::NONE, limited(50 + second % 40), at(second), ALONE)
+            .unwrap();
+        let until = at(second + 50 + second % 40);
+        assert_eq!(standing(reader, second), Standing::Cooling { until });
+    }
+}
+
+#[test]
+fn what_a_version_that_counted_no_leases_has_written_is_read_and_kept() {
+    let machine = Machine::new();
+    let mut store = machine.run(&["k1"], 2, 0);
+    serve(&mut store, 1, Report::Served);
+    let (epoch, held) = store.try_lease(0, at(2)).unwrap().unwrap();
+    store
+        .report_because(0, epoch, limited(100), at(2), ALONE, "HTTP 429")
+        .unwrap();
+    let (file, lock) = (
+        state_file(&machine, &store),
+        machine.key_directory(&store).join("lock"),
+    );
+    let present = fs::read_to_string(&file).unwrap();
+    let first = present.replacen("\"format\":2", "\"format\":1", 1);
+    assert_ne!(first, present);
+    fs::write(&file, &first).unwrap();
+    fs::write(&lock, "").unwrap();
+
+    let mut visitor = machine.visitor(&["k1"], 3);
+    let seen = visitor.view(0, at(3)).unwrap();
+    assert_eq!(seen.key.usage().epoch, epoch);
+    assert_eq!(fs::read_to_string(&file).unwrap(), first, "only looked at");
+    let mut later = machine.run(&["k1"], 2, 3);
+    let kept = later.view(0, at(3)).unwrap();
+    assert_eq!(kept, seen);
+    assert_eq!(kept.reason.as_deref(), Some("HTTP 429"));
+    let written = fs::read_to_string(&file).unwrap();
+    let key = |text: &str| text.split_once("\"key\":").map(|it| it.1.to_owned());
+    assert_eq!(key(&written), key(&present));
+    assert!(written.starts_with("{\"format\":2,"), "{written}");
+    store.release(0, held, at(4)).unwrap();
+    let (next, _held) = later.try_lease(0, at(102)).unwrap().unwrap();
+    assert!(next > epoch);
+}
+
+#[test]
+fn a_tally_that_is_damaged_anywhere_hides_no_change_and_repeats_no_lease_that_counts() {
+    let machine = Machine::new();
+    let mut store = machine.run(&["k1"], 1, 0);
+    serve(&mut store, 1, limited(5));
+    serve(&mut store, 7, Report::Served);
+    let last = serve(&mut store, 8, Report::Served);
+    let lock = machine.key_directory(&store).join("lock");
+    let file = state_file(&machine, &store);
+    let (tally, state) = (fs::read(&lock).unwrap(), fs::read(&file).unwrap());
+    let cut = (0..tally.len()).map(|length| tally[..length].to_vec());
+    let flipped = (0..tally.len()).map(|place| {
+        let mut damaged = tally.clone();
+        damaged[place] ^= 0x10;
+        damaged
+    });
+    for damaged in cut.chain(flipped).chain([vec![0; tally.len()]]) {
+        let what = format!("{damaged:?}");
+        fs::write(&lock, &damaged).unwrap();
+        fs::write(&file, &state).unwrap();
+        let mut witness = machine.visitor(&["k1"], 9);
+        let known = witness.look(0, at(9)).unwrap();
+        assert_eq!(known.standing(at(9)), Standing::Ready, "{what}");
+        // Each record is whole, or the other one is; without either the file counts.
+        let whole = damaged.len() == tally.len() && damaged.iter().any(|&byte| byte != 0);
+        let behind = last.0 - known.usage().epoch.0;
+        assert!(behind <= if whole { 2 } else { 3 }, "{behind} {what}");
+        let mut other = machine.run(&["k1"], 1, 9);
+        serve(&mut other, 10, limited(50));
+        let until = at(60);
+        for store in [&mut witness, &mut store, &mut other] {
+            assert_eq!(standing(store, 11), Standing::Cooling { until }, "{what}");
+        }
+        assert_eq!(store.take_warnings(), [""; 0]);
+    }
+}
+
+#[test]
+fn slots_of_a_run_that_was_told_of_more_are_counted() {
+    let machine = Machine::new();
+    let (mut wide, mut narrow) = (machine.run(&["k1"], 4, 0), machine.run(&["k1"], 2, 0));
+    let mut leases: Vec<SlotLease> = (0..4)
+        .map(|_| wide.try_lease(0, at(1)).unwrap().unwrap().1)
+        .collect();
+    for free in [0, 1, 2] {
+        assert!(!is_free(&mut narrow, 1), "{free} are free");
+        wide.release(0, leases.remove(0), at(1)).unwrap();
+        assert_eq!(is_free(&mut narrow, 1), free == 2);
+    }
+    // The same slots, when they are its own.
+    let mut mine = vec![wide.try_lease(0, at(1)).unwrap().unwrap().1];
+    mine.push(wide.try_lease(0, at(1)).unwrap().unwrap().1);
+    assert!(!is_free(&mut narrow, 1));
+    wide.release(0, leases.remove(0), at(2)).unwrap();
+    wide.release(0, mine.remove(1), at(2)).unwrap();
+    let (_, held) = narrow.try_lease(0, at(2)).unwrap().expect("one is free");
+    assert_eq!(held.number(), 1);
+    assert!(narrow.try_lease(0, at(2)).unwrap().is_none());
+    assert!(is_free(&mut wide, 2));
 }

@@ -98,6 +98,14 @@ impl Machine {
         .unwrap()
     }
 
+    /// Somebody who only looks.
+    pub(super) fn visitor(&self, keys: &[&str], second: u64) -> SharedStore {
+        let secrets = secrets(keys);
+        let pool = pool(&secrets, 1);
+        let clock = Box::new(self.clock.clone());
+        SharedStore::visit_by(self.path(), &pool, at(second), clock, PATIENCE).unwrap()
+    }
+
     pub(super) fn key_directory(&self, store: &SharedStore) -> PathBuf {
         let directory = self.path().join("orchestrate/credentials");
         directory.join(store.kid(0).as_str())
@@ -144,11 +152,17 @@ fn open_by(
     clock: FakeClock,
     patience: Duration,
 ) -> Result<SharedStore> {
-    let secret = |key: &&str| Secret::new((*key).to_owned(), format!("{VALUE}-{key}").into());
-    let secrets: Vec<Secret> = keys.iter().map(secret).collect();
-    let pool: Vec<PoolKey<'_>> = secrets
-        .iter()
-        .map(|secret| PoolKey { secret, slots })
-        .collect();
+    let secrets = secrets(keys);
+    let pool = pool(&secrets, slots);
     SharedStore::open_by(home, &pool, now, Box::new(clock), patience)
+}
+
+fn secrets(keys: &[&str]) -> Vec<Secret> {
+    let secret = |key: &&str| Secret::new((*key).to_owned(), format!("{VALUE}-{key}").into());
+    keys.iter().map(secret).collect()
+}
+
+fn pool(secrets: &[Secret], slots: usize) -> Vec<PoolKey<'_>> {
+    let keys = secrets.iter().map(|secret| PoolKey { secret, slots });
+    keys.collect()
 }

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
@@ -36,8 +37,13 @@ struct Run {
 impl Run {
     /// Starts the test `name` of this file again, which finds `told` in [`told`].
     fn start(name: &str, told: &Path) -> Self {
+        Self::start_by(Command::new(std::env::current_exe().unwrap()), name, told)
+    }
+
+    /// The same, by a program that is given its command.
+    fn start_by(mut program: Command, name: &str, told: &Path) -> Self {
         let module = module_path!().split_once("::").unwrap().1;
-        let mut process = Command::new(std::env::current_exe().unwrap())
+        let mut process = program
             .args(["--exact", &format!("{module}::{name}"), "--nocapture"])
             .arg(format!("{TOLD}{}", told.display()))
             .stdin(Stdio::piped())
@@ -49,6 +55,20 @@ impl Run {
             says: BufReader::new(process.stdout.take().unwrap()),
             process,
         }
+    }
+
+    /// What it says until its end, which is a success, or a kill.
+    fn said(mut self) -> (Vec<String>, bool) {
+        drop(self.orders.take());
+        let lines = self.says.by_ref().lines().map_while(Result::ok);
+        let said = lines.filter_map(|line| line.split_once(SAYS).map(|it| it.1.to_owned()));
+        let said = said.collect();
+        let end = self.process.wait().unwrap();
+        assert!(
+            end.success() || end.signal() == Some(Signal::SIGKILL as i32),
+            "{end}"
+        );
+        (said, end.success())
     }
 
     /// The next thing that it says.
@@ -244,6 +264,112 @@ fn a_lock_whose_holder_is_stopped_is_an_error_that_names_the_file() {
         run.ended();
         assert!(is_free(&mut store, 1), "it goes on");
     }
+}
+
+/// What the leases of [`serve_and_say`] report, and when they begin: with waits that are fsynced, and ones that are not.
+const REPORTS: [(u64, Report); 6] = [
+    (100, Report::Served),
+    (200, limited(5)),
+    (300, Report::Served),
+    (400, limited(7200)),
+    (8000, Report::Served),
+    (8100, Report::Served),
+];
+
+fn serve_and_say(home: &Path) {
+    let mut store = open(home, &["k1"]).unwrap();
+    say("open");
+    for (second, report) in REPORTS {
+        let (epoch, lease) = store.try_lease(0, at(second)).unwrap().unwrap();
+        say(&format!("leased {}", epoch.0));
+        let key = store.report(0, epoch, report, at(second), ALONE).unwrap();
+        if let Some(until) = key
+            .returns_at(at(second))
+            .filter(|&until| until > at(second))
+        {
+            say(&format!("rests {}", until.0.as_secs()));
+        }
+        store.release(0, lease, at(second)).unwrap();
+    }
+}
+
+/// Holds what is left of a run that was killed against what it had said.
+fn check_what_is_left(machine: &Machine, witness: &mut SharedStore, said: &[String], killed: &str) {
+    let mut next = machine.visitor(&["k1"], 300);
+    let left = next.look(0, at(300)).unwrap();
+    assert_eq!(witness.look(0, at(300)).unwrap(), left, "{killed}");
+    let number = |word: &str| {
+        let mut numbers = said.iter().filter_map(|line| line.strip_prefix(word));
+        numbers
+            .next_back()
+            .map(|number| number.trim().parse::<u64>().unwrap())
+    };
+    let leased = Epoch(number("leased ").unwrap_or(0));
+    assert!(left.usage().epoch >= leased, "{killed}");
+    if let Some(until) = number("rests ").filter(|_| left.usage().epoch == leased)
+        && said.last().is_some_and(|last| last.starts_with("rests "))
+    {
+        assert_eq!(left.slots(1, at(until - 1)), 0, "{killed}");
+    }
+    // Its lease has ended with it, and no later one is taken for it.
+    let (later, lease) = (0..100_000)
+        .find_map(|_| next.try_lease(0, at(20_000)).unwrap())
+        .expect(killed);
+    assert!(later > leased, "{killed}");
+    next.report(0, later, Report::Served, at(20_000), ALONE)
+        .unwrap();
+    next.release(0, lease, at(20_000)).unwrap();
+    assert_eq!(
+        witness.look(0, at(20_000)).unwrap(),
+        next.look(0, at(20_000)).unwrap()
+    );
+    for store in [&mut next, witness] {
+        assert_eq!(store.take_warnings(), [""; 0], "{killed}");
+    }
+}
+
+#[test]
+fn who_is_killed_at_any_write_leaves_what_it_had_said_and_hides_nothing_from_others() {
+    if let Some(home) = told() {
+        return serve_and_say(&home);
+    }
+    let strace = |injection: &str| {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-qq", "-o", "/dev/null", "-e", injection]);
+        strace
+    };
+    let works = strace("trace=none")
+        .arg("true")
+        .stderr(Stdio::null())
+        .status();
+    if !works.is_ok_and(|status| status.success()) {
+        // Straight to the descriptor: what a passing test prints is not shown.
+        writeln!(
+            std::io::stderr(),
+            "SKIP: killing at a system call needs strace"
+        )
+        .unwrap();
+        return;
+    }
+    let name = "who_is_killed_at_any_write_leaves_what_it_had_said_and_hides_nothing_from_others";
+    let mut kills = 0;
+    for call in ["pwrite64", "write", "/^rename", "fsync"] {
+        for when in 1.. {
+            let machine = Machine::new();
+            let mut witness = machine.run(&["k1"], 1, 0);
+            let _remembered = witness.look(0, at(1)).unwrap();
+            let mut program = strace(&format!("inject={call}:signal=KILL:when={when}"));
+            program.arg(std::env::current_exe().unwrap());
+            let (said, has_ended) = Run::start_by(program, name, machine.path()).said();
+            let killed = format!("killed before {call} {when}, after {said:?}");
+            check_what_is_left(&machine, &mut witness, &said, &killed);
+            if has_ended {
+                break;
+            }
+            kills += 1;
+        }
+    }
+    assert!(kills > 20, "only {kills} kills");
 }
 
 /// Leases that are tried in all.
