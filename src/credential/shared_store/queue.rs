@@ -8,6 +8,9 @@
 //! removed, unlike a lock file: nobody can have opened it and be about to lock it. Whose lock can be had belongs to a
 //! process that is gone; it is removed by the next that looks.
 //!
+//! The queue's lock file keeps a number that is raised before a ticket is drawn. Who has found nobody in the line need not
+//! look again until it has changed.
+//!
 //! A process can be stopped while it stands in the line. It has to say again and again that it waits, and is passed
 //! over as long as it does not.
 
@@ -23,9 +26,10 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::identity::Kid;
-use super::lock::Lock;
+use super::lock::{Guard, Lock};
 use crate::credential::key::Moment;
 use crate::disk::held_directory::{Access, HeldDirectory};
+use crate::disk::whole_file::random_bits;
 use crate::error::Result;
 
 const LOCK: &str = "lock";
@@ -42,6 +46,8 @@ pub(super) struct Queue {
     directory: HeldDirectory,
     lock: Lock,
     ticket: Option<Ticket>,
+    /// The number of draws at which nobody but us stood in the line.
+    alone_at: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -64,6 +70,7 @@ impl Queue {
             lock: Lock::open(&directory, LOCK, patience)?,
             directory,
             ticket: None,
+            alone_at: None,
         })
     }
 
@@ -78,9 +85,14 @@ impl Queue {
             return Ok(());
         }
         let guard = self.lock.hold()?;
-        let mut ticket = match self.ticket.take() {
-            Some(ticket) => Ticket { wish, ..ticket },
-            None => self.draw(wish)?,
+        let mut ticket = if let Some(ticket) = self.ticket.take() {
+            Ticket { wish, ..ticket }
+        } else {
+            let before = self.draws(&guard)?;
+            let draws = before.wrapping_add(1);
+            let ticket = self.draw(&guard, draws, wish)?;
+            self.alone_at = self.alone_at.filter(|&at| at == before).map(|_| draws);
+            ticket
         };
         ticket.write().map_err(|error| {
             let name = ticket.number.to_string();
@@ -92,10 +104,16 @@ impl Queue {
     }
 
     /// Whether nobody who came before us waits for this key.
-    pub(super) fn is_first_for(&self, key: &Kid, now: Moment) -> Result<bool> {
-        let _guard = self.lock.hold()?;
+    pub(super) fn is_first_for(&mut self, key: &Kid, now: Moment) -> Result<bool> {
+        let guard = self.lock.hold()?;
+        let draws = self.draws(&guard)?;
+        if self.alone_at == Some(draws) {
+            return Ok(true);
+        }
         let ours = self.ticket.as_ref().map(|ticket| ticket.number);
-        for (number, wish) in self.others()? {
+        let others = self.others()?;
+        self.alone_at = others.is_empty().then_some(draws);
+        for (number, wish) in others {
             let is_before_us = ours.is_none_or(|ours| number < ours);
             let is_heard = now.since(wish.said_at) < SILENCE_MAX;
             if is_before_us && is_heard && wish.keys.iter().any(|wanted| wanted == key.as_str()) {
@@ -116,8 +134,27 @@ impl Queue {
         let _ = flock(&ticket.file, FlockOperation::Unlock);
     }
 
+    /// How many tickets were drawn, from a beginning that nobody remembers.
+    fn draws(&self, guard: &Guard<'_>) -> Result<u64> {
+        let mut bytes = [0; size_of::<u64>()];
+        let length = guard.read(&mut bytes);
+        let length = length.map_err(|error| self.directory.failed("read", LOCK, &error))?;
+        if length == bytes.len() {
+            return Ok(u64::from_le_bytes(bytes));
+        }
+        let draws = random_bits();
+        self.write_draws(guard, draws)?;
+        Ok(draws)
+    }
+
+    fn write_draws(&self, guard: &Guard<'_>, draws: u64) -> Result<()> {
+        let written = guard.write(&draws.to_le_bytes(), 0);
+        written.map_err(|error| self.directory.failed("write", LOCK, &error))
+    }
+
     /// Takes the next number. Numbers begin anew when the line is empty.
-    fn draw(&self, wish: Wish) -> Result<Ticket> {
+    fn draw(&self, guard: &Guard<'_>, draws: u64, wish: Wish) -> Result<Ticket> {
+        self.write_draws(guard, draws)?;
         let number = self
             .numbers()?
             .last()
