@@ -52,7 +52,7 @@ impl Store for KeyStore {
         })
     }
 
-    fn release(&mut self, key: usize, hold: Hold, now: Moment) -> Result<()> {
+    fn release(&mut self, key: usize, hold: Hold, now: Moment) -> Result<Key> {
         match (self, hold.0) {
             (Self::Shared(store), Some(slot)) => store.release(key, slot, now),
             (Self::Private(store), None) => store.release(key, (), now),

@@ -220,7 +220,6 @@ impl<S: Store> Pool<S> {
     #[must_use]
     pub fn snapshot(&self, now: Moment) -> Snapshot {
         let keys = self.members.iter().map(|ours| KeySnapshot {
-            leases: ours.leases.len(),
             standing: ours.key.standing(now),
         });
         Snapshot {
@@ -567,8 +566,7 @@ impl<S: Store> Pool<S> {
                 ours.resting.push(now.plus(rest));
             }
         }
-        self.store.release(credential.0, hold, now)?;
-        ours.key = self.store.look(credential.0, now)?;
+        ours.key = self.store.release(credential.0, hold, now)?;
         Ok(())
     }
 

@@ -348,10 +348,10 @@ impl Store for SharedStore {
         Ok(Some((epoch, lease)))
     }
 
-    fn release(&mut self, key: usize, hold: SlotLease, now: Moment) -> Result<()> {
-        let noted = self.update(key, now, |state, _| state.key.release(now));
+    fn release(&mut self, key: usize, hold: SlotLease, now: Moment) -> Result<Key> {
+        let noted = self.heard(key, now, None, |key| key.release(now));
         self.keys[key].slots.free(hold);
-        noted.map(drop)
+        noted
     }
 
     fn report_because(

@@ -1,7 +1,7 @@
 //! How the keys of a run stand at a moment, and what keeps whoever waits from getting one.
 //!
-//! The coordinator tells a new one whenever it differs from the last; who keeps it asks it with a clock of his own,
-//! because a key that rests comes back without anybody's doing.
+//! The coordinator tells a new one whenever it differs from the last, which lease after lease leaves as it is; who keeps it
+//! asks it with a clock of his own, because a key that rests comes back without anybody's doing.
 
 use super::key::{Moment, Standing};
 
@@ -17,8 +17,6 @@ pub struct Snapshot {
 /// One key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeySnapshot {
-    /// Items of this run that hold it.
-    pub leases: usize,
     /// Whether it may be handed out, as of the moment it was looked at.
     pub standing: Standing,
 }
@@ -62,11 +60,12 @@ pub const fn standing_word(standing: Standing) -> (&'static str, Option<Moment>)
 }
 
 impl Snapshot {
-    /// How many keys stand how now. One that is held and rests counts as resting: nobody else gets it.
+    /// How many keys stand how now, where `is_held` says which ones items of this run hold. One that is held and rests
+    /// counts as resting: nobody else gets it.
     #[must_use]
-    pub fn counts(&self, now: Moment) -> Counts {
+    pub fn counts(&self, now: Moment, is_held: impl Fn(usize) -> bool) -> Counts {
         let mut counts = Counts::default();
-        for key in &self.keys {
+        for (index, key) in self.keys.iter().enumerate() {
             match key.standing {
                 Standing::Cooling { until }
                 | Standing::Spent { until }
@@ -78,7 +77,7 @@ impl Snapshot {
                     counts.back_at = Some(first);
                 }
                 Standing::Retired { .. } | Standing::Disabled => counts.out += 1,
-                _ if key.leases > 0 => counts.busy += 1,
+                _ if is_held(index) => counts.busy += 1,
                 _ => counts.free += 1,
             }
         }
@@ -98,16 +97,17 @@ mod tests {
 
     #[test]
     fn a_key_that_rests_counts_as_free_when_its_time_is_over() {
-        let key = |leases, standing| KeySnapshot { leases, standing };
-        let keys = vec![
-            key(1, Standing::Ready),
-            key(0, Standing::Probation),
-            key(1, Standing::Cooling { until: at(30) }),
-            key(0, Standing::Spent { until: at(60) }),
-            key(0, Standing::Disabled),
+        let standings = [
+            Standing::Ready,
+            Standing::Probation,
+            Standing::Cooling { until: at(30) },
+            Standing::Spent { until: at(60) },
+            Standing::Disabled,
         ];
+        let is_held = |key| [0, 2].contains(&key);
+        let keys = standings.map(|standing| KeySnapshot { standing });
         let snapshot = Snapshot {
-            keys,
+            keys: keys.to_vec(),
             obstacle: None,
         };
         let early = Counts {
@@ -117,13 +117,13 @@ mod tests {
             out: 1,
             back_at: Some(at(30)),
         };
-        assert_eq!(snapshot.counts(at(10)), early);
+        assert_eq!(snapshot.counts(at(10), is_held), early);
         let late = Counts {
             busy: 2,
             resting: 1,
             back_at: Some(at(60)),
             ..early
         };
-        assert_eq!(snapshot.counts(at(30)), late);
+        assert_eq!(snapshot.counts(at(30), is_held), late);
     }
 }

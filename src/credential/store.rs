@@ -25,12 +25,12 @@ pub trait Store {
     /// When it cannot be decided in time; nothing is leased then.
     fn try_lease(&mut self, key: usize, now: Moment) -> Result<Option<(Epoch, Self::Hold)>>;
 
-    /// Gives a lease back.
+    /// Gives a lease back, and returns what is known of the key then.
     ///
     /// # Errors
     ///
     /// When its end could not be noted; the slot is free all the same.
-    fn release(&mut self, key: usize, hold: Self::Hold, now: Moment) -> Result<()>;
+    fn release(&mut self, key: usize, hold: Self::Hold, now: Moment) -> Result<Key>;
 
     /// Notes what the lease `epoch` has to say, and returns what is known of the key then. `reason` is what a person is
     /// to read about it later: one line, masked and escaped; nothing, if it is empty.
@@ -130,12 +130,12 @@ impl Store for PrivateStore {
         Ok(Some((key.grant(now), ())))
     }
 
-    fn release(&mut self, key: usize, (): (), now: Moment) -> Result<()> {
+    fn release(&mut self, key: usize, (): (), now: Moment) -> Result<Key> {
         let key = &mut self.keys[key];
         debug_assert!(key.leases > 0, "a lease was given back twice");
         key.leases = key.leases.saturating_sub(1);
         key.key.release(now);
-        Ok(())
+        Ok(key.key.clone())
     }
 
     fn report_because(

@@ -1,6 +1,6 @@
 //! The keys of a run: the way to the thread that hands them out, and what is leased to whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::credential::store::PrivateStore;
 use crate::error::{ExitStatus, Result};
 use crate::report::backpressure::KeyCounts;
 use crate::schedule::bottleneck::Limiter;
-use crate::schedule::event::ItemIndex;
+use crate::schedule::event::{CredentialIndex, ItemIndex};
 use crate::state::run_record::CredentialState;
 use crate::surroundings::Surroundings;
 
@@ -111,7 +111,10 @@ impl Keys {
     /// How many stand how now.
     pub(super) fn counts(&self) -> KeyCounts {
         let now = now();
-        let counts = self.snapshot.counts(now);
+        let held = self.leases.values().map(|lease| lease.credential);
+        let held: BTreeSet<CredentialIndex> = held.collect();
+        let is_held = |key| held.contains(&CredentialIndex(key));
+        let counts = self.snapshot.counts(now, is_held);
         KeyCounts {
             busy: counts.busy,
             free: counts.free,

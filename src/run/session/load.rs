@@ -22,8 +22,8 @@ impl Session<'_> {
             });
         }
         self.stands_still &= load.running == 0;
-        let counts = keys.map(Keys::counts);
-        let rest = counts.filter(|keys| keys.free == 0 && load.running == 0 && load.wanted > 0);
+        let waiting = keys.filter(|_| load.running == 0 && load.wanted > 0);
+        let rest = waiting.map(Keys::counts).filter(|keys| keys.free == 0);
         if let Some(back_in) = rest.and_then(|keys| keys.back_in)
             && back_in >= STANDSTILL_TOLD
             && !self.stands_still

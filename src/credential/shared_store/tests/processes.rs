@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -57,17 +57,21 @@ impl Run {
         }
     }
 
-    /// What it says until its end, which is a success, or a kill.
-    fn said(mut self) -> (Vec<String>, bool) {
-        drop(self.orders.take());
-        let lines = self.says.by_ref().lines().map_while(Result::ok);
-        let said = lines.filter_map(|line| line.split_once(SAYS).map(|it| it.1.to_owned()));
-        let said = said.collect();
+    /// What it says until its end, which is a success, or a kill. It waits each time, until `heard` has returned.
+    fn said(mut self, mut heard: impl FnMut()) -> (Vec<String>, bool) {
+        let (mut said, mut line) = (Vec::new(), String::new());
+        while self.says.read_line(&mut line).unwrap() > 0 {
+            if let Some((_, words)) = line.trim_end().split_once(SAYS) {
+                said.push(words.to_owned());
+                heard();
+                // It may have been killed meanwhile.
+                let _ = self.orders.as_mut().unwrap().write_all(b"\n");
+            }
+            line.clear();
+        }
         let end = self.process.wait().unwrap();
-        assert!(
-            end.success() || end.signal() == Some(Signal::SIGKILL as i32),
-            "{end}"
-        );
+        let is_killed = end.signal() == Some(Signal::SIGKILL as i32);
+        assert!(end.success() || is_killed, "{end}");
         (said, end.success())
     }
 
@@ -112,7 +116,7 @@ fn say(words: &str) {
 }
 
 /// Waits until the test lets go of us, one way or another.
-fn wait_for_the_end() {
+fn wait_for_the_test() {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).unwrap();
 }
@@ -207,7 +211,7 @@ fn when_the_first_of_the_line_is_killed_the_next_is_served() {
         let mut store = open(&home, &["k1"]).unwrap();
         store.queue_up(&[0], at(1)).unwrap();
         say("first");
-        wait_for_the_end();
+        wait_for_the_test();
         return;
     }
     let machine = Machine::new();
@@ -278,6 +282,10 @@ const REPORTS: [(u64, Report); 6] = [
 
 fn serve_and_say(home: &Path) {
     let mut store = open(home, &["k1"]).unwrap();
+    let say = |words: &str| {
+        say(words);
+        wait_for_the_test();
+    };
     say("open");
     for (second, report) in REPORTS {
         let (epoch, lease) = store.try_lease(0, at(second)).unwrap().unwrap();
@@ -290,6 +298,7 @@ fn serve_and_say(home: &Path) {
             say(&format!("rests {}", until.0.as_secs()));
         }
         store.release(0, lease, at(second)).unwrap();
+        say("given back");
     }
 }
 
@@ -357,10 +366,11 @@ fn who_is_killed_at_any_write_leaves_what_it_had_said_and_hides_nothing_from_oth
         for when in 1.. {
             let machine = Machine::new();
             let mut witness = machine.run(&["k1"], 1, 0);
-            let _remembered = witness.look(0, at(1)).unwrap();
             let mut program = strace(&format!("inject={call}:signal=KILL:when={when}"));
             program.arg(std::env::current_exe().unwrap());
-            let (said, has_ended) = Run::start_by(program, name, machine.path()).said();
+            let (said, has_ended) = Run::start_by(program, name, machine.path()).said(|| {
+                let _remembered = witness.look(0, at(1)).unwrap();
+            });
             let killed = format!("killed before {call} {when}, after {said:?}");
             check_what_is_left(&machine, &mut witness, &said, &killed);
             if has_ended {
