@@ -5,7 +5,7 @@
 //! grant is one stroke under the key's lock: look at the state as it is now, take a free slot, count the lease. Beside
 //! the keys, `queue` is the line of all who wait.
 //!
-//! Thousands of leases begin and end between two changes of how a key stands. So they are only [counted](tally), in
+//! Thousands of leases begin and end between two changes of how a key stands. So they are only counted (`tally.rs`), in
 //! place, and `state.json` is written, and read, when it changes.
 //!
 //! No lock file is ever removed: a lock on a file that is no longer there guards nothing. No pid and no time to live

@@ -440,19 +440,29 @@ fn check_for_user(path: &Path, stat: &FileStat, kind: SFlag, user: u32) -> Resul
         let message = format!("`{}` {reason}", shown(path));
         Err(Error::new(ExitStatus::Usage, message).with_hint(remedy))
     };
-    let word = shell_quoted(path);
+    // Only when it is refused: files are opened for each item.
+    let move_away = || {
+        let word = shell_quoted(path);
+        format!("mv {word} {word}.old")
+    };
     if kind_of(stat) != kind {
         let reason = format!("is {}, not {}", kind_name(kind_of(stat)), kind_name(kind));
         return refused(
             reason,
-            format!("look where it comes from, then move it away: mv {word} {word}.old"),
+            format!(
+                "look where it comes from, then move it away: {}",
+                move_away()
+            ),
         );
     }
     if stat.st_uid != user {
         let reason = format!("belongs to user {}, and this is user {user}", stat.st_uid);
         return refused(
             reason,
-            format!("run orchestrate as its owner, or move it away: mv {word} {word}.old"),
+            format!(
+                "run orchestrate as its owner, or move it away: {}",
+                move_away()
+            ),
         );
     }
     let mode = stat.st_mode & 0o7777;
@@ -460,7 +470,10 @@ fn check_for_user(path: &Path, stat: &FileStat, kind: SFlag, user: u32) -> Resul
         let reason = format!("can be written by others (mode {mode:04o})");
         return refused(
             reason,
-            format!("see that it was not tampered with, then: chmod go-w {word}"),
+            format!(
+                "see that it was not tampered with, then: chmod go-w {}",
+                shell_quoted(path)
+            ),
         );
     }
     Ok(())
