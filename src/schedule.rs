@@ -9,6 +9,7 @@
 pub mod bottleneck;
 pub mod clock;
 pub mod event;
+pub mod queue;
 pub mod retry;
 pub mod room;
 pub mod scheduler;

@@ -3,13 +3,14 @@
 //! `run.rs` is its only caller. It owns the queue, the worker slots and the stage of the run, and must never
 //! wait, read a clock or touch anything outside itself: that is what makes every path testable in microseconds.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::bottleneck::{Limiter, Load};
 use super::event::{
     Action, CredentialIndex, Ending, Event, Fault, ItemIndex, Notice, Outcome, Slot, StopSignal,
 };
+use super::queue::Queue;
 use super::retry::{REQUEUE_TIME_MAX, REQUEUES_MAX, RetryRule, Spread, requeue_wait};
 use super::room::Room;
 use super::slots::Slots;
@@ -69,7 +70,7 @@ pub struct Tally {
 pub struct Scheduler {
     limits: Limits,
     stages: Stages,
-    queue: VecDeque<ItemIndex>,
+    queue: Queue,
     slots: Slots,
     active: BTreeMap<ItemIndex, Active>,
     /// Attempts of items that have been started.
@@ -168,7 +169,7 @@ impl Scheduler {
         Self {
             stages: Stages::new(limits.discipline),
             slots: Slots::new(limits.width),
-            queue: (0..items).map(ItemIndex).collect(),
+            queue: Queue::new(items),
             active: BTreeMap::new(),
             attempts: BTreeMap::new(),
             failures: BTreeMap::new(),
@@ -490,7 +491,7 @@ impl Scheduler {
         if let Some(attempt) = self.attempts.get_mut(&item) {
             *attempt -= 1;
         }
-        self.queue.push_front(item);
+        self.queue.put_back(item);
         let told = self.room.refused(self.running(), now);
         self.actions
             .extend(told.map(|width| Action::Emit(Notice::Crowded { item, width })));
@@ -524,7 +525,7 @@ impl Scheduler {
                 next: Next::Requeue,
             }) if !self.is_stopping() => {
                 self.last_outcomes.insert(item, outcome);
-                self.queue.push_front(item);
+                self.queue.put_back(item);
                 self.actions.push(Action::Emit(Notice::Requeued { item }));
             }
             Some(Active::Recording {
@@ -634,7 +635,7 @@ impl Scheduler {
             .collect();
         for item in waiting.into_iter().rev() {
             self.leave_reservation(item);
-            self.queue.push_front(item);
+            self.queue.put_back(item);
         }
     }
 
@@ -660,11 +661,10 @@ impl Scheduler {
         if !self.is_stopping() || self.last_outcomes.is_empty() {
             return;
         }
-        let (tried, queue) = std::mem::take(&mut self.queue)
-            .into_iter()
-            .partition(|item| self.last_outcomes.contains_key(item));
-        self.queue = queue;
-        let tried: VecDeque<ItemIndex> = tried;
+        let outcomes = &self.last_outcomes;
+        let tried = self
+            .queue
+            .take_back_again(|item| outcomes.contains_key(&item));
         for item in tried {
             if let Some(outcome) = self.last_outcomes.remove(&item) {
                 self.end(item, outcome);
@@ -783,7 +783,7 @@ impl Scheduler {
             .collect();
         for item in ready.into_iter().rev() {
             self.active.remove(&item);
-            self.queue.push_front(item);
+            self.queue.put_back(item);
         }
     }
 
@@ -824,7 +824,7 @@ impl Scheduler {
             let Some(slot) = self.slots.take() else {
                 return;
             };
-            if let Some(item) = self.queue.pop_front() {
+            if let Some(item) = self.queue.take() {
                 self.active
                     .insert(item, Active::Reserving { slot, since: now });
                 self.actions.push(Action::Reserve { item });
