@@ -394,7 +394,7 @@ impl Visit<'_> {
             outlook::collisions(&self.invocation, &plan).as_deref(),
         );
         let rows = outlook::rows(&self.invocation, &state, &plan);
-        let outlook = self.outlook(found.as_ref(), plan.pending().count());
+        let outlook = self.outlook(found.as_ref(), plan.count(PlannedState::Pending));
         self.show(&rows, &outlook);
         Ok(Exit::Status(ExitStatus::Success))
     }
@@ -402,7 +402,8 @@ impl Visit<'_> {
     /// How so many items would be run. No key is read for it: there are as many as there were last time.
     fn outlook(&self, state: Option<&StateDirectory>, pending: usize) -> dry_run::Outlook {
         let invocation = &self.invocation;
-        let earlier = state.and_then(|state| earlier::earlier(state, &invocation.workflow.name));
+        let earlier =
+            state.and_then(|state| earlier::earlier(state, &invocation.workflow.name, None));
         let (asked, table) = match invocation.mode {
             Mode::Sequential => (1, None),
             Mode::Parallel(width) => (width, invocation.credentials.as_ref()),
@@ -499,7 +500,7 @@ impl Visit<'_> {
         self.voice
             .notes(&items.warnings, &history, collisions.as_deref());
         drop(history);
-        if plan.pending().next().is_none() && plan.count(PlannedState::Refused) == 0 {
+        if plan.count(PlannedState::Pending) + plan.count(PlannedState::Refused) == 0 {
             self.voice.nothing_to_do(&plan);
             lock.release();
             return Ok(Exit::Status(ExitStatus::Success));
@@ -740,8 +741,7 @@ impl Visit<'_> {
 
 /// An id names files and records, where nothing can be masked: other records refer to it.
 fn refuse_keys_as_ids(items: &Collected, masker: &Masker) -> Result<()> {
-    let mut ids = items.items.iter().map(|item| item.id.as_str());
-    let refused = ids.find_map(|id| {
+    let refused = items.items.ids().find_map(|id| {
         let harmless = masker.mask_text(id).into_owned();
         (harmless != id).then_some(harmless)
     });

@@ -3,7 +3,7 @@
 //! `.orchestrate/` belongs to this room alone. Two promises are kept here: an item that is shown as done is on
 //! disk, and damaged state stops the run with a reason and a repair instead of being guessed around.
 //!
-//! `record.rs` `history.rs` `salvage.rs` `run_id.rs` `run_record.rs` `run_event.rs` decide and are pure. The
+//! `record.rs` `history.rs` `salvage.rs` `run_id.rs` `run_record.rs` `run_items.rs` `run_times.rs` `run_event.rs` decide and are pure. The
 //! others touch the disk: everything under `.orchestrate/` is reached through directories that are held open
 //! ([`crate::disk`]), so that a path that is exchanged for a link while we run leads nowhere.
 
@@ -23,6 +23,8 @@ pub mod record;
 pub mod retention;
 pub mod run_event;
 pub mod run_id;
+pub mod run_items;
 pub mod run_record;
+pub mod run_times;
 pub mod runs;
 pub mod salvage;

@@ -2,6 +2,7 @@
 //!
 //! Owns the bounds on both, so that no source has to invent its own.
 
+use super::batch::Batch;
 use super::item::Item;
 use crate::error::{Error, Result};
 
@@ -17,7 +18,7 @@ pub const WARNINGS_MAX: usize = 20;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Collected {
     /// The items.
-    pub items: Vec<Item>,
+    pub items: Batch,
     /// What the person who runs the batch should know; lower-case fragments, escaped, at most [`WARNINGS_MAX`] and a count.
     pub warnings: Vec<String>,
 }

@@ -54,7 +54,9 @@ pub fn read(query: &DocumentQuery, root: &Path) -> Result<Collected> {
         collected.push(item(path, contents, query), "the source")?;
     }
     let order = |item: &Item| (item.number.is_none(), item.number, item.id.clone());
-    collected.items.sort_by_cached_key(order);
+    let mut items = collected.items.into_vec();
+    items.sort_by_cached_key(order);
+    collected.items = items.into_iter().collect();
     collected.warnings = warnings.into_vec();
     Ok(collected)
 }
@@ -145,7 +147,7 @@ mod tests {
         };
         let collected = read(&query, root).unwrap();
         assert_eq!(collected.warnings, [""; 0]);
-        collected.items
+        collected.items.into_vec()
     }
 
     #[test]
@@ -219,7 +221,7 @@ mod tests {
             glob: "active/*.md".to_owned(),
             status: None,
         };
-        let items = read(&query, root.path()).unwrap().items;
+        let items = read(&query, root.path()).unwrap().items.into_vec();
         assert_eq!(items[0].readiness, Readiness::Ready(String::new()));
         assert!(items[0].id.as_str().starts_with("a-b-"));
         assert_eq!(items[0].number, None);

@@ -3,15 +3,16 @@
 //! Reads a stream once, line by line, with bounded lines; never the whole list at once. A line that cannot be understood stops
 //! the run before anything starts: half a list is worse than none.
 
+use super::batch::{Batch, number_of_line};
 use super::collected::{Collected, ITEMS_MAX, Warnings};
 use super::digest;
+use super::distinct::{TakenIds, twins};
 use super::item::{ContentHash, Item, ItemId, Readiness};
 use super::slug;
 use crate::error::{Error, Result};
 use crate::escape::{cut, quoted, shown};
 use crate::suggest::nearest;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
-use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -43,7 +44,9 @@ pub fn read(path: &Path) -> Result<Collected> {
             unreadable(&name, &error)
         }
     })?;
-    parse(BufReader::new(file), &name)
+    // Nothing but a guess: a pipe has no length.
+    let bytes = file.metadata().map_or(0, |metadata| metadata.len());
+    collect(BufReader::new(file), &name, bytes)
 }
 
 /// Reads a list; `source_name` is what messages call it, such as `urls.txt` or `standard input`.
@@ -58,20 +61,26 @@ pub fn read(path: &Path) -> Result<Collected> {
 /// A line that is not understood, two different lines with the same id, a limit passed, or a failed read (exit 69), with the
 /// lines named.
 pub fn parse(reader: impl BufRead, source_name: &str) -> Result<Collected> {
+    collect(reader, source_name, 0)
+}
+
+/// Reads a list of about so many bytes.
+fn collect(reader: impl BufRead, source_name: &str, bytes: u64) -> Result<Collected> {
     let mut lines = Lines::new(reader, source_name);
-    let mut items = Vec::new();
-    let mut numbers = Vec::new();
+    let mut distinct = Distinct::default();
+    let bytes = bytes.min(LIST_BYTES_MAX);
+    distinct.collected.items = Batch::for_text(usize::try_from(bytes).unwrap_or(0));
     while lines.advance()? {
         if lines.line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        if items.len() == ITEMS_MAX {
+        if distinct.collected.items.len() == ITEMS_MAX {
             return Err(lines.error(&format!("a list has at most {ITEMS_MAX} items")));
         }
-        items.push(item(&lines)?);
-        numbers.push(lines.number);
+        distinct.push(item(&lines)?, lines.number, source_name)?;
     }
-    without_repetitions(items, &numbers, source_name)
+    distinct.collected.warnings = distinct.warnings.into_vec();
+    Ok(distinct.collected)
 }
 
 fn unreadable(source_name: &str, error: &io::Error) -> Error {
@@ -181,10 +190,9 @@ fn item<R>(lines: &Lines<'_, R>) -> Result<Item> {
     if text.trim_start().starts_with('{') {
         return json_item(lines, text);
     }
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     Ok(Item {
         id: slug::id_of(text, text),
-        number: digits.then(|| text.parse().ok()).flatten(),
+        number: number_of_line(text),
         title: String::new(),
         path: None,
         text: text.to_owned(),
@@ -302,44 +310,41 @@ fn unknown_field(name: &str) -> String {
     format!("unknown field {}; {remedy}", quoted(name))
 }
 
-/// The items without those that are equal to an earlier one; `lines` has the line of each.
-fn without_repetitions(items: Vec<Item>, lines: &[u32], source_name: &str) -> Result<Collected> {
-    // Sorting indices instead of keeping a map of ids: a million items cost four megabytes.
-    let mut by_id: Vec<usize> = (0..items.len()).collect();
-    by_id.sort_by(|&one, &other| items[one].id.cmp(&items[other].id));
-    let mut repeated: HashMap<usize, usize> = HashMap::new();
-    let mut first = 0;
-    for place in 1..by_id.len() {
-        let (one, other) = (by_id[first], by_id[place]);
-        if items[one].id != items[other].id {
-            first = place;
-        } else if items[one] == items[other] {
-            repeated.insert(other, one);
+/// The items of a list, each once.
+#[derive(Default)]
+struct Distinct {
+    collected: Collected,
+    warnings: Warnings,
+    taken: TakenIds,
+    /// The line of each item.
+    lines: Vec<u32>,
+}
+
+impl Distinct {
+    /// Adds the item of a line, unless it is equal to an earlier one.
+    fn push(&mut self, item: Item, line: u32, source_name: &str) -> Result<()> {
+        let items = &mut self.collected.items;
+        let Some(earlier) = self.taken.holder(items, item.id.as_str()) else {
+            items.push(item);
+            self.taken.take(items, items.len() - 1);
+            self.lines.push(line);
+            return Ok(());
+        };
+        let (earlier, first) = (items.get(earlier), self.lines[earlier]);
+        let (source_name, id) = (shown(source_name), &item.id);
+        if *earlier == item {
+            self.warnings.push(|| {
+                format!("{source_name}: line {line} repeats line {first}; {id} runs once")
+            });
+            Ok(())
+        } else if earlier.id == item.id {
+            let message =
+                format!("{source_name}: lines {first} and {line} differ and have the same id {id}");
+            Err(Error::source(message).with_hint("give one of them another id"))
         } else {
-            return Err(Error::source(format!(
-                "{}: lines {} and {} differ and have the same id {}",
-                shown(source_name),
-                lines[one],
-                lines[other],
-                items[one].id
-            ))
-            .with_hint("give one of them another id"));
+            Err(twins(&earlier, &item))
         }
     }
-    let mut collected = Collected::default();
-    let mut warnings = Warnings::default();
-    for (index, item) in items.into_iter().enumerate() {
-        match repeated.get(&index) {
-            None => collected.items.push(item),
-            Some(&first) => warnings.push(|| {
-                let (source_name, id) = (shown(source_name), &item.id);
-                let (first, again) = (lines[first], lines[index]);
-                format!("{source_name}: line {again} repeats line {first}; {id} runs once")
-            }),
-        }
-    }
-    collected.warnings = warnings.into_vec();
-    Ok(collected)
 }
 
 #[cfg(test)]
@@ -347,6 +352,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::io::Read;
+
+    fn items(list: &str) -> Vec<Item> {
+        parsed(list).items.into_vec()
+    }
 
     fn parsed(list: &str) -> Collected {
         parse(list.as_bytes(), "list").unwrap()
@@ -361,7 +370,7 @@ mod tests {
     #[test]
     fn a_line_is_an_item() {
         let list = "\u{feff}cat\r\n\n  \t\nhttps://example.org/a?b\n042\nno end";
-        let items = parsed(list).items;
+        let items = items(list);
         let texts: Vec<&str> = items.iter().map(|item| item.text.as_str()).collect();
         assert_eq!(texts, ["cat", "https://example.org/a?b", "042", "no end"]);
         assert_eq!(items[0].id.as_str(), "cat");
@@ -374,8 +383,8 @@ mod tests {
         assert_eq!(items[2].number, Some(42));
         assert_eq!((&items[1].number, &items[1].path), (&None, &None));
         assert!(items[3].id.as_str().starts_with("no-end-"));
-        let marked = parsed("a\n\u{feff}b");
-        assert_eq!(marked.items[1].text, "\u{feff}b");
+        let marked = self::items("a\n\u{feff}b");
+        assert_eq!(marked[1].text, "\u{feff}b");
         for empty in ["", "\n\r\n", "\u{feff}"] {
             assert_eq!(parsed(empty), Collected::default());
         }
@@ -386,7 +395,7 @@ mod tests {
         let list = r#"
             {"id": "a", "title": "T\u0007", "path": "-x/y", "number": 7, "item": "what"}
             {"id": "b", "title": null}"#;
-        let items = parsed(list).items;
+        let items = items(list);
         let expected = Item {
             id: ItemId::new("a").unwrap(),
             number: Some(7),
@@ -398,10 +407,11 @@ mod tests {
         };
         assert_eq!(items[0], expected);
         assert_eq!(items[1].text, "b");
-        let same = parsed(r#"{"item":"what","number":7,"path":"-x/y","title":"T\u0007","id":"a"}"#);
-        assert_eq!(same.items[0], expected);
-        let edited = parsed(r#"{"id": "a", "title": "other"}"#);
-        assert_ne!(edited.items[0].content_hash(), expected.content_hash());
+        let same =
+            self::items(r#"{"item":"what","number":7,"path":"-x/y","title":"T\u0007","id":"a"}"#);
+        assert_eq!(same[0], expected);
+        let edited = self::items(r#"{"id": "a", "title": "other"}"#);
+        assert_ne!(edited[0].content_hash(), expected.content_hash());
     }
 
     #[test]
@@ -483,7 +493,7 @@ mod tests {
     fn a_line_has_a_longest_length() {
         let longest = "x".repeat(LINE_BYTES_MAX);
         for list in [longest.clone(), format!("\u{feff}{longest}\r\n")] {
-            assert_eq!(parsed(&list).items[0].text, longest);
+            assert_eq!(items(&list)[0].text, longest);
         }
         assert_eq!(
             refusal(format!("a\n{longest}x\n")),
@@ -553,9 +563,9 @@ mod tests {
         fn an_item_keeps_its_id_wherever_it_stands(lines in prop::collection::hash_set("[a-z ]{1,8}x", 1..6)) {
             let lines: Vec<String> = lines.into_iter().collect();
             let reversed: Vec<String> = lines.iter().rev().cloned().collect();
-            let mut reversed = parsed(&reversed.join("\n")).items;
+            let mut reversed = items(&reversed.join("\n"));
             reversed.reverse();
-            prop_assert_eq!(parsed(&lines.join("\n")).items, reversed);
+            prop_assert_eq!(items(&lines.join("\n")), reversed);
         }
     }
 }

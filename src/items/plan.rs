@@ -3,6 +3,7 @@
 //! The run collects the facts (journal, done files, whether a command can be built) and asks here once; the dry run prints the
 //! answer and the run obeys it, so both always agree. Every item gets a reason that a person can read.
 
+use super::batch::Batch;
 use super::item::{Item, Readiness};
 use super::selector::{self, Selector};
 use crate::error::Result;
@@ -137,10 +138,10 @@ impl fmt::Display for PlannedState {
 }
 
 /// One item of the plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned<'a> {
     /// The item.
-    pub item: &'a Item,
+    pub item: Cow<'a, Item>,
     /// What happens to it.
     pub state: PlannedState,
     /// Why, short and escaped.
@@ -150,17 +151,23 @@ pub struct Planned<'a> {
 /// What a run does with every selected item, in the source's order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
-    items: Vec<Item>,
-    /// Of each of the items, which stay where they are: there may be very many.
-    fates: Vec<Fate>,
+    items: Batch,
+    /// What happens to so many items in a row: very many may wait, or be done, for the same reason.
+    fates: Vec<(usize, Fate)>,
 }
 
 type Fate = (PlannedState, Cow<'static, str>);
 
 impl Plan {
+    /// The fate of each item.
+    fn fates(&self) -> impl Iterator<Item = &Fate> {
+        let fates = self.fates.iter();
+        fates.flat_map(|(count, fate)| std::iter::repeat_n(fate, *count))
+    }
+
     /// All items, in the source's order.
     pub fn planned(&self) -> impl Iterator<Item = Planned<'_>> {
-        let pairs = self.items.iter().zip(&self.fates);
+        let pairs = self.items.iter().zip(self.fates());
         pairs.map(|(item, (state, reason))| Planned {
             item,
             state: *state,
@@ -170,31 +177,35 @@ impl Plan {
 
     /// Those that are in `state`.
     pub fn in_state(&self, state: PlannedState) -> impl Iterator<Item = Planned<'_>> {
-        self.planned().filter(move |planned| planned.state == state)
+        let fates = (0..).zip(self.fates());
+        fates
+            .filter(move |(_, (its_state, _))| *its_state == state)
+            .map(|(index, (state, reason))| Planned {
+                item: self.items.get(index),
+                state: *state,
+                reason,
+            })
     }
 
     /// The items that run, in the source's order.
-    pub fn pending(&self) -> impl Iterator<Item = &Item> {
-        let pending = self.in_state(PlannedState::Pending);
-        pending.map(|planned| planned.item)
-    }
-
-    /// As [`Plan::pending`], the items themselves.
     #[must_use]
-    pub fn into_pending(mut self) -> Vec<Item> {
-        let mut fates = self.fates.iter();
+    pub fn into_pending(mut self) -> Batch {
+        let counts = self.fates.iter();
+        let mut fates = counts.flat_map(|(count, fate)| std::iter::repeat_n(fate, *count));
         let mut is_next_pending = || {
             let fate = fates.next();
             fate.is_some_and(|(state, _)| *state == PlannedState::Pending)
         };
-        self.items.retain(|_| is_next_pending());
+        self.items.retain(&mut is_next_pending);
         self.items
     }
 
     /// How many items are in `state`.
     #[must_use]
     pub fn count(&self, state: PlannedState) -> usize {
-        self.in_state(state).count()
+        let fates = self.fates.iter();
+        let counts = fates.filter(|(_, (its_state, _))| *its_state == state);
+        counts.map(|(count, _)| count).sum()
     }
 
     /// How many items there are.
@@ -219,7 +230,7 @@ impl Plan {
 ///
 /// Selectors that match no item, all of them named (exit 2).
 pub fn plan(
-    items: Vec<Item>,
+    items: Batch,
     remembered: impl Iterator<Item = Item>,
     mut facts: impl FnMut(&Item) -> Facts,
     choice: &Choice,
@@ -242,8 +253,8 @@ pub fn plan(
     let items = selected.complete()?;
     let gone = gone.into_iter();
     let gone = gone.map(|reason| (PlannedState::Done, Cow::Owned(reason)));
-    let fates = items[..present].iter().map(|item| {
-        let (state, reason) = judge(item, &facts(item), choice);
+    let fates = items.iter().take(present).map(|item| {
+        let (state, reason) = judge(&item, &facts(&item), choice);
         if state != PlannedState::Pending {
             return (state, reason);
         }
@@ -254,8 +265,20 @@ pub fn plan(
         let reason = format!("beyond --limit {}", choice.limit.unwrap_or_default());
         (PlannedState::Excluded, Cow::Owned(reason))
     });
-    let fates = fates.chain(gone).collect();
+    let fates = in_a_row(fates.chain(gone));
     Ok(Plan { items, fates })
+}
+
+/// How many items in a row have which fate.
+fn in_a_row(fates: impl Iterator<Item = Fate>) -> Vec<(usize, Fate)> {
+    let mut rows: Vec<(usize, Fate)> = Vec::new();
+    for fate in fates {
+        match rows.last_mut() {
+            Some((count, last)) if *last == fate => *count += 1,
+            Some(_) | None => rows.push((1, fate)),
+        }
+    }
+    rows
 }
 
 /// What says that an item is done, if something does: the journal, else a file.
@@ -441,7 +464,7 @@ mod tests {
 
     fn one(readiness: Readiness, facts: &Facts, choice: &Choice) -> (PlannedState, String) {
         let plan = plan(
-            vec![item(42, readiness)],
+            [item(42, readiness)].into_iter().collect(),
             std::iter::empty(),
             |_| facts.clone(),
             choice,
@@ -544,7 +567,12 @@ mod tests {
                 ..rerun
             };
             let remembered = (7..10).map(|number| item(number, ready()));
-            plan(vec![item(42, ready())], remembered, facts, &choice)
+            plan(
+                [item(42, ready())].into_iter().collect(),
+                remembered,
+                facts,
+                &choice,
+            )
         };
         let planned = decide(&["LLD-007", "8-9", "42"], rerun(Rerun::None)).unwrap();
         let rows: Vec<(Option<u64>, PlannedState, &str)> = planned
@@ -677,7 +705,7 @@ mod tests {
             ..Choice::default()
         };
         let plan = plan(items, std::iter::empty(), facts, &choice).unwrap();
-        let pending: Vec<&str> = plan.pending().map(|item| item.id.as_str()).collect();
+        let pending: Vec<String> = pending(&plan).map(|item| item.id.to_string()).collect();
         assert_eq!(pending, ["LLD-002", "LLD-004"]);
         let last = plan.planned().last().unwrap();
         assert_eq!(last.state, PlannedState::Excluded);
@@ -693,7 +721,9 @@ mod tests {
         };
         let mut edited = item(2, ready());
         edited.content_hash = ContentHash::Is("edited".to_owned());
-        let items = vec![item(3, ready()), edited, item(1, ready())];
+        let items: Batch = [item(3, ready()), edited, item(1, ready())]
+            .into_iter()
+            .collect();
         let states = |choice: &Choice| -> Vec<PlannedState> {
             let plan = plan(items.clone(), std::iter::empty(), journal, choice).unwrap();
             plan.planned().map(|planned| planned.state).collect()
@@ -769,12 +799,23 @@ mod tests {
             })
     }
 
+    fn pending(plan: &Plan) -> impl Iterator<Item = Item> {
+        let pending = plan.in_state(PENDING);
+        pending.map(|planned| planned.item.into_owned())
+    }
+
     fn planned(items: &[Item], facts: &[Facts], choice: &Choice) -> Plan {
         let of = |item: &Item| {
             let number = usize::try_from(item.number.unwrap()).unwrap();
             facts[number].clone()
         };
-        plan(items.to_vec(), std::iter::empty(), of, choice).unwrap()
+        plan(
+            items.iter().cloned().collect(),
+            std::iter::empty(),
+            of,
+            choice,
+        )
+        .unwrap()
     }
 
     proptest! {
@@ -783,12 +824,12 @@ mod tests {
             (items, facts) in any_batch(), choice in any_choice(),
         ) {
             let plan = planned(&items, &facts, &choice);
-            let kept: Vec<Item> = plan.planned().map(|planned| planned.item.clone()).collect();
+            let kept: Vec<Item> = plan.planned().map(|planned| planned.item.into_owned()).collect();
             prop_assert_eq!(&kept, &items);
             prop_assert!(plan.planned().all(|planned| !planned.reason.is_empty()));
             prop_assert_eq!(&planned(&items, &facts, &choice), &plan);
-            let pending: Vec<Item> = plan.pending().cloned().collect();
-            prop_assert_eq!(plan.into_pending(), pending);
+            let pending: Vec<Item> = pending(&plan).collect();
+            prop_assert_eq!(plan.into_pending().into_vec(), pending);
         }
 
         #[test]
@@ -811,8 +852,8 @@ mod tests {
         ) {
             let all = planned(&items, &facts, &Choice { limit: None, ..choice.clone() });
             let some = planned(&items, &facts, &Choice { limit: Some(limit), ..choice });
-            let first: Vec<&Item> = all.pending().take(limit).collect();
-            prop_assert_eq!(some.pending().collect::<Vec<_>>(), first);
+            let first: Vec<Item> = pending(&all).take(limit).collect();
+            prop_assert_eq!(pending(&some).collect::<Vec<_>>(), first);
         }
 
         #[test]

@@ -1,5 +1,6 @@
 //! The ITEMs of the command line: which items a run is restricted to. Pure.
 
+use super::batch::Batch;
 use super::item::{Item, ItemId};
 use crate::error::{Error, Result};
 use crate::escape::quoted;
@@ -63,7 +64,7 @@ fn number(text: &str) -> Option<u64> {
 /// The items that the selectors name.
 pub(crate) struct Selected<'a> {
     /// In their order; all of them when there is no selector.
-    pub(crate) items: Vec<Item>,
+    pub(crate) items: Batch,
     /// Selectors that no item matches.
     unmatched: Vec<&'a Selector>,
     /// What a mistyped selector is compared with: the ids of all items, chosen or not.
@@ -71,7 +72,7 @@ pub(crate) struct Selected<'a> {
 }
 
 /// The items that at least one selector names.
-pub(crate) fn select(items: Vec<Item>, selectors: &[Selector]) -> Selected<'_> {
+pub(crate) fn select(mut items: Batch, selectors: &[Selector]) -> Selected<'_> {
     if selectors.is_empty() {
         return Selected {
             items,
@@ -89,13 +90,10 @@ pub(crate) fn select(items: Vec<Item>, selectors: &[Selector]) -> Selected<'_> {
     let known = if unmatched.is_empty() {
         Vec::new()
     } else {
-        items.iter().map(|item| item.id.clone()).collect()
+        items.iter().map(|item| item.into_owned().id).collect()
     };
     let mut kept = matched.items.into_iter();
-    let items = items
-        .into_iter()
-        .filter(|_| kept.next().unwrap_or(false))
-        .collect();
+    items.retain(|| kept.next().unwrap_or(false));
     Selected {
         items,
         unmatched,
@@ -135,7 +133,7 @@ impl Selected<'_> {
     /// # Errors
     ///
     /// Selectors that no item matches, all of them named, with the nearest id each (exit 2).
-    pub(crate) fn complete(self) -> Result<Vec<Item>> {
+    pub(crate) fn complete(self) -> Result<Batch> {
         if self.unmatched.is_empty() {
             return Ok(self.items);
         }
@@ -151,7 +149,7 @@ struct Matched {
 
 impl Matched {
     /// One pass over the items; single numbers and ids are looked up, only true ranges are tried one by one.
-    fn over(items: &[Item], selectors: &[Selector]) -> Self {
+    fn over(items: &Batch, selectors: &[Selector]) -> Self {
         let mut by_text: HashMap<&str, Vec<usize>> = HashMap::new();
         let mut by_number: HashMap<u64, Vec<usize>> = HashMap::new();
         let mut ranges = Vec::new();
@@ -169,7 +167,7 @@ impl Matched {
             selectors: HashSet::new(),
             items: Vec::with_capacity(items.len()),
         };
-        for item in items {
+        for item in items.iter() {
             let by_id = by_text.get(item.id.as_str()).into_iter().flatten();
             let number = item.number.and_then(|number| by_number.get(&number));
             let in_range = ranges.iter().filter_map(|(index, numbers)| {
@@ -242,7 +240,7 @@ mod tests {
     use crate::items::item::ContentHash;
     use crate::items::item::Readiness;
 
-    fn items(ids: &[(&str, Option<u64>)]) -> Vec<Item> {
+    fn items(ids: &[(&str, Option<u64>)]) -> Batch {
         ids.iter()
             .map(|&(id, number)| Item {
                 id: ItemId::new(id).unwrap(),
@@ -270,7 +268,7 @@ mod tests {
             .map(|text| Selector::parse(text))
             .collect::<Result<_>>()?;
         let picked = select(known, &selectors).complete()?;
-        Ok(picked.into_iter().map(|item| item.id.to_string()).collect())
+        Ok(picked.ids().map(str::to_owned).collect())
     }
 
     #[test]

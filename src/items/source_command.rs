@@ -275,7 +275,11 @@ mod tests {
     #[test]
     fn its_output_is_a_list() {
         let collected = shell("pwd; cat; echo '{\"id\": \"a\"}'; echo warning >&2").unwrap();
-        let texts: Vec<_> = collected.items.iter().map(|item| &item.text).collect();
+        let texts: Vec<_> = collected
+            .items
+            .iter()
+            .map(|it| it.into_owned().text)
+            .collect();
         assert_eq!(texts, ["/", "a"]);
         assert_eq!(shell("exit 0").unwrap(), Collected::default());
     }

@@ -54,23 +54,24 @@ fn gather(
     surroundings: &Surroundings,
     report: &impl Fn(&str),
 ) -> Result<Collected> {
+    // A list sees to it itself that its items can be told apart.
     let collected = match source {
         ItemSource::Github(query) => {
             let mut report = |text: &str| report(text);
             let variable = |name: &str| surroundings.variable(name);
             let fetched = github::fetch(query, root, &variable, &mut report)?;
             Collected {
-                items: fetched.items,
+                items: fetched.items.into_iter().collect(),
                 warnings: fetched.warnings,
             }
         }
         ItemSource::Documents(query) => documents::read(query, root)?,
         ItemSource::Files(pattern) => files::read(pattern, root)?,
         ItemSource::List(path) if path.as_os_str() == "-" => {
-            list::parse(std::io::stdin().lock(), "stdin")?
+            return list::parse(std::io::stdin().lock(), "stdin");
         }
-        ItemSource::List(path) => list::read(&root.join(path))?,
-        ItemSource::Command(command) => source_command::run(command, root)?,
+        ItemSource::List(path) => return list::read(&root.join(path)),
+        ItemSource::Command(command) => return source_command::run(command, root),
     };
     distinct::check(&collected.items)?;
     Ok(collected)

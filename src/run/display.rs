@@ -186,7 +186,7 @@ mod tests {
         let (terminal, handle) = Terminal::start(outputs).unwrap();
         let began = Instant::now();
         let nothing_earlier = tempfile::tempdir().unwrap().path().to_owned();
-        let earlier = LookBack::begin(nothing_earlier, "w".to_owned()).unwrap();
+        let earlier = LookBack::begin(nothing_earlier, "w".to_owned(), None).unwrap();
         let mut display = Display::new(handle.clone(), progress, earlier, began);
         let view = LiveView {
             count: 3,

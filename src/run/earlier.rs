@@ -14,8 +14,8 @@ use crate::error::Result;
 use crate::report::estimate::median;
 use crate::report::forecast::Earlier;
 use crate::state::directory::StateDirectory;
-use crate::state::record::Outcome;
-use crate::state::run_record::RunRecord;
+use crate::state::run_id::RunId;
+use crate::state::run_times::RunTimes;
 use crate::state::runs::Runs;
 
 /// No more records are read: the newest.
@@ -31,17 +31,17 @@ pub(super) struct LookBack {
 }
 
 impl LookBack {
-    /// Has it looked up on a thread of its own.
+    /// Has it looked up on a thread of its own; `ours` is the run that asks, which has nothing to tell.
     ///
     /// # Errors
     ///
     /// When there is no thread to be had.
-    pub(super) fn begin(root: PathBuf, workflow: String) -> Result<Self> {
+    pub(super) fn begin(root: PathBuf, workflow: String, ours: Option<RunId>) -> Result<Self> {
         let known = Arc::default();
         let told = Arc::clone(&known);
         let answer = collect::aside("earlier-runs", move || {
             if let Ok(Some(state)) = StateDirectory::find(&root)
-                && let Some(found) = earlier(&state, &workflow)
+                && let Some(found) = earlier(&state, &workflow, ours.as_ref())
             {
                 let _known = OnceLock::set(&told, found);
             }
@@ -63,24 +63,28 @@ impl LookBack {
     }
 }
 
-/// What the kept runs tell of `workflow`; nothing when none of its items was done in them.
-pub(super) fn earlier(state: &StateDirectory, workflow: &str) -> Option<Earlier> {
+/// What the kept runs tell of `workflow`, the one that asks apart; nothing when none of its items was done in them.
+pub(super) fn earlier(
+    state: &StateDirectory,
+    workflow: &str,
+    ours: Option<&RunId>,
+) -> Option<Earlier> {
     let runs = Runs::find(state).ok()??;
-    let newest = runs.newest_first().into_iter().take(RECORDS_MAX);
-    let records = newest.filter_map(|id| runs.record(&id).ok()?);
-    add_up(records.filter(|record| record.workflow == workflow))
+    let newest = runs.newest_first().into_iter();
+    let newest = newest.filter(|id| Some(id) != ours).take(RECORDS_MAX);
+    let told = newest.filter_map(|id| runs.times(&id));
+    add_up(told.filter(|run| run.workflow == workflow))
 }
 
-/// The newest record comes first.
-fn add_up(records: impl Iterator<Item = RunRecord>) -> Option<Earlier> {
+/// The newest run comes first.
+fn add_up(runs: impl Iterator<Item = RunTimes>) -> Option<Earlier> {
     let mut times: Vec<Duration> = Vec::new();
     let mut keys = None;
-    for record in records {
-        let before = times.len();
-        times.extend(done_times(&record));
-        if times.len() > before {
-            keys.get_or_insert(record.credentials.len());
+    for run in runs {
+        if !run.done.is_empty() {
+            keys.get_or_insert(run.credentials);
         }
+        times.extend(run.done);
         if times.len() >= SAMPLES_ENOUGH {
             break;
         }
@@ -93,46 +97,21 @@ fn add_up(records: impl Iterator<Item = RunRecord>) -> Option<Earlier> {
     })
 }
 
-fn done_times(record: &RunRecord) -> impl Iterator<Item = Duration> {
-    let attempts = record.items.iter().filter_map(|item| item.attempts.last());
-    let done = attempts.filter(|it| it.outcome == Some(Outcome::Done));
-    done.filter_map(|it| it.duration_ms.map(Duration::from_millis))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::run_record::{ItemState, RunAttempt, RunItem};
 
-    fn record(outcome: Outcome, keys: usize, seconds: &[u64]) -> RunRecord {
-        let item = |(number, seconds): (usize, &u64)| RunItem {
-            id: format!("item-{number}"),
-            title: String::new(),
-            state: ItemState::Ended,
-            outcome: Some(outcome),
-            reason: None,
-            attempts: vec![RunAttempt {
-                attempt: 1,
-                started: jiff::Timestamp::UNIX_EPOCH,
-                duration_ms: Some(seconds * 1000),
-                outcome: Some(outcome),
-                exit: None,
-                credential: None,
-                log: None,
-            }],
-        };
-        let json = br#"{"format":"orchestrate-run","version":1,"run":"R","workflow":"w",
-            "orchestrate_version":"0","started":"2026-11-23T00:00:00Z","command":["x"],"items":[]}"#;
-        let mut record = RunRecord::from_json(json).unwrap();
-        record.credentials = vec!["key".to_owned(); keys];
-        record.items = seconds.iter().enumerate().map(item).collect();
-        record
+    fn run(credentials: usize, seconds: &[u64]) -> RunTimes {
+        RunTimes {
+            workflow: "w".to_owned(),
+            credentials,
+            done: seconds.iter().copied().map(Duration::from_secs).collect(),
+        }
     }
 
     #[test]
     fn the_newest_runs_with_done_items_tell_until_there_are_enough() {
-        let told = |records: Vec<RunRecord>| add_up(records.into_iter());
-        let (done, failed) = (Outcome::Done, Outcome::Failed);
+        let told = |runs: Vec<RunTimes>| add_up(runs.into_iter());
         let earlier = |seconds, samples, keys| {
             let usual = Duration::from_secs(seconds);
             Some(Earlier {
@@ -142,15 +121,10 @@ mod tests {
             })
         };
         assert_eq!(told(vec![]), None);
-        assert_eq!(told(vec![record(failed, 9, &[1, 2, 3])]), None);
-        let mixed = vec![
-            record(done, 7, &[]),
-            record(failed, 8, &[1]),
-            record(done, 2, &[10, 30]),
-            record(done, 3, &[20]),
-        ];
+        assert_eq!(told(vec![run(9, &[])]), None);
+        let mixed = vec![run(7, &[]), run(2, &[10, 30]), run(3, &[20])];
         assert_eq!(told(mixed), earlier(20, 3, 2));
-        let many = vec![record(done, 1, &[5; 20]), record(done, 2, &[90; 90])];
+        let many = vec![run(1, &[5; 20]), run(2, &[90; 90])];
         assert_eq!(told(many), earlier(5, 20, 1));
     }
 }

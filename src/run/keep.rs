@@ -1,5 +1,7 @@
 //! What `run.json` says of a run: written when it begins and when it ends.
 
+use std::rc::Rc;
+
 use jiff::Timestamp;
 
 use super::Visit;
@@ -8,41 +10,44 @@ use super::session::{Live, recorded, shown_title};
 use crate::config::resolve::Mode;
 use crate::credential::secret::Secret;
 use crate::error::Error;
-use crate::items::plan::{Plan, Planned, PlannedState};
+use crate::items::batch::Batch;
+use crate::items::plan::{Plan, PlannedState};
 use crate::items::template::Template;
 use crate::output::mask::Masker;
 use crate::report::result::ItemResult;
 use crate::state::directory::RunDirectory;
 use crate::state::record::Outcome;
+use crate::state::run_items::RunItems;
 use crate::state::run_record::{ItemState, RunAttempt, RunItem, RunRecord};
 
-/// The record of a run that begins: its items stand in the order of their indices, those that are refused behind them.
+/// The items that are to run, and what the record says of them as long as the run goes on.
+pub(super) fn items(plan: Plan, masker: &Masker) -> (Rc<Batch>, RunItems) {
+    // No process will be started for these, which is known already.
+    let refused = plan.in_state(PlannedState::Refused).map(|planned| RunItem {
+        id: planned.item.id.to_string(),
+        title: shown_title(&planned.item.title, masker),
+        state: ItemState::Ended,
+        outcome: Some(Outcome::Failed),
+        reason: Some(masker.mask_text(planned.reason).into_owned()),
+        attempts: Vec::new(),
+    });
+    let refused = refused.collect();
+    let items = Rc::new(plan.into_pending());
+    let title = |title: &str| shown_title(title, masker);
+    let in_record = RunItems::new(Rc::clone(&items), refused, title);
+    (items, in_record)
+}
+
+/// The record of a run that begins.
 pub(super) fn beginning(
     visit: &Visit<'_>,
-    plan: &Plan,
+    items: RunItems,
     run: &RunDirectory,
     secrets: &[Secret],
     masker: &Masker,
     started: Timestamp,
-) -> RunRecord {
+) -> RunRecord<RunItems> {
     let invocation = &visit.invocation;
-    let item = |planned: Planned<'_>| RunItem {
-        id: planned.item.id.to_string(),
-        title: shown_title(planned.item, masker),
-        state: ItemState::Pending,
-        outcome: None,
-        reason: None,
-        attempts: Vec::new(),
-    };
-    // No process will be started for these, which is known already.
-    let refused = plan.in_state(PlannedState::Refused).map(|planned| RunItem {
-        state: ItemState::Ended,
-        outcome: Some(Outcome::Failed),
-        reason: Some(masker.mask_text(planned.reason).into_owned()),
-        ..item(planned)
-    });
-    let pending = plan.in_state(PlannedState::Pending);
-    let items = pending.map(item).chain(refused);
     let argument = |template: &Template| masker.mask_text(template.source()).into_owned();
     RunRecord {
         run: run.id().to_string(),
@@ -64,7 +69,7 @@ pub(super) fn beginning(
         lost: None,
         forecast_ms: None,
         exit_status: None,
-        items: items.collect(),
+        items,
     }
 }
 

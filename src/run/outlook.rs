@@ -7,6 +7,7 @@ use crate::config::resolve::Invocation;
 use crate::config::workflow::Workflow;
 use crate::error::{Error, Result};
 use crate::escape::escape_text;
+use crate::items::batch::Batch;
 use crate::items::collision::colliding_numbers;
 use crate::items::digest;
 use crate::items::done_files::DoneFiles;
@@ -85,7 +86,7 @@ pub(super) fn fill(
 pub(super) fn decide(
     invocation: &Invocation,
     state: &str,
-    items: Vec<Item>,
+    items: Batch,
     history: &History,
     unfinished: LastOutcome,
     parallel: bool,
@@ -192,7 +193,8 @@ const fn last_outcome(outcome: Outcome) -> LastOutcome {
 #[must_use]
 pub(super) fn collisions(invocation: &Invocation, plan: &Plan) -> Option<String> {
     invocation.workflow.tool()?;
-    let numbers: Vec<u64> = plan.pending().filter_map(|item| item.number).collect();
+    let pending = plan.in_state(PlannedState::Pending);
+    let numbers: Vec<u64> = pending.filter_map(|planned| planned.item.number).collect();
     let pairs = colliding_numbers(&numbers);
     let (one, other) = pairs.first()?;
     let more = match pairs.len() - 1 {
@@ -213,7 +215,7 @@ pub(super) fn rows(invocation: &Invocation, state: &str, plan: &Plan) -> Vec<Row
     plan.planned()
         .map(|planned| {
             let pending = planned.state == PlannedState::Pending;
-            let filled = fill(invocation, state, planned.item, (1, 1), true).ok();
+            let filled = fill(invocation, state, &planned.item, (1, 1), true).ok();
             Row {
                 id: planned.item.id.to_string(),
                 title: escape_text(&planned.item.title).into_owned(),
@@ -224,7 +226,7 @@ pub(super) fn rows(invocation: &Invocation, state: &str, plan: &Plan) -> Vec<Row
                     .and_then(|filled| filled.output)
                     .map(|output| escape_text(&output).into_owned()),
                 remarks: if pending {
-                    remarks(invocation, state, planned.item, root, &mut files)
+                    remarks(invocation, state, &planned.item, root, &mut files)
                 } else {
                     Vec::new()
                 },

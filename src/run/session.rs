@@ -9,6 +9,7 @@ mod telling;
 use self::load::slots_of_a_key;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ use crate::credential::evidence::Finding;
 use crate::credential::secret::Secret;
 use crate::error::Result;
 use crate::escape::escape_text;
+use crate::items::batch::Batch;
 use crate::items::item::Item;
 use crate::items::plan::{Plan, PlannedState};
 use crate::output::Target;
@@ -57,6 +59,7 @@ use crate::state::journal_thread::{JournalThread, News};
 use crate::state::lock::WorkflowLock;
 use crate::state::record::{Outcome as RecordedOutcome, Step};
 use crate::state::run_event::RunEvent;
+use crate::state::run_items::RunItems;
 use crate::state::run_record::RunRecord;
 
 /// That nothing runs because all keys rest is told when that lasts at least this long.
@@ -90,7 +93,7 @@ pub(super) struct Session<'a> {
     clock: Clock,
     suspension: Option<Suspension>,
     /// What the scheduler's indices mean.
-    items: Vec<Item>,
+    items: Rc<Batch>,
     live: BTreeMap<ItemIndex, Live>,
     ended: BTreeMap<ItemIndex, ItemResult>,
     /// Of items that wait for another attempt.
@@ -102,7 +105,7 @@ pub(super) struct Session<'a> {
     count: usize,
     /// So many of them can run at once.
     at_once: usize,
-    record: RunRecord,
+    record: RunRecord<RunItems>,
     chronicle: Chronicle,
     launcher: Launcher,
     /// `None` in sequential mode: there the terminal is the items' own.
@@ -201,7 +204,9 @@ impl<'a> Session<'a> {
         } = stores;
         let run = Arc::new(state.new_run(started)?);
         let invocation = &visit.invocation;
-        let mut record = keep::beginning(&visit, &plan, &run, &secrets, &masker, started);
+        let refused = refused(&plan, &masker);
+        let (items, in_record) = keep::items(plan, &masker);
+        let mut record = keep::beginning(&visit, in_record, &run, &secrets, &masker, started);
         run.begin_record(masker.mask_in_place(&mut record))?;
         run.publish_latest()?;
         let chronicle = chronicle(&visit, &record, &run, &masker, state.path(), &messages);
@@ -216,7 +221,7 @@ impl<'a> Session<'a> {
             terminal: visit.terminal.clone(),
             messages,
             judge: Judge::new(invocation, !secrets.is_empty(), is_narrow.clone()),
-            id_columns: longest_id(&plan),
+            id_columns: items.ids().map(str::len).max().unwrap_or(0),
         };
         let launcher = Launcher::new(parts, invocation, visit.surroundings, &secrets)?;
         let at_the_store = Arc::clone(&visit.at_the_store);
@@ -228,10 +233,8 @@ impl<'a> Session<'a> {
             told.clone(),
             hooks,
         )?;
-        let display = display(&visit)?;
+        let display = display(&visit, &run)?;
         let blocks = blocks(&visit, &run, &masker)?;
-        let refused = refused(&plan, &masker);
-        let items = plan.into_pending();
         let slots = keys.as_ref().map_or(usize::MAX, Keys::slots);
         let limits = limits(&visit, slots, items.len())?;
         let journal = journal_thread(journal, limits.width, told)?;
@@ -351,13 +354,13 @@ impl<'a> Session<'a> {
                 left,
                 verdict,
             } => {
-                self.tell_left(self.items[item.0].id.as_str(), &left);
+                self.tell_left(self.items.id(item.0), &left);
                 if let Ending::Crowded(why) = &ending {
                     if let Some(live) = self.live.remove(&item) {
                         self.note_step(item, &live, Step::Withdrawn);
                     }
                     self.crowding.clone_from(why);
-                    let item = self.items[item.0].id.to_string();
+                    let item = self.items.id(item.0).to_owned();
                     self.chronicle.tell(RunEvent::AttemptWithdrawn { item });
                 } else {
                     self.note_end(item, &ending, report);
@@ -389,7 +392,7 @@ impl<'a> Session<'a> {
                 let event = match result {
                     Ok(()) => Event::Recorded { item },
                     Err(error) => {
-                        keep::note_lost(&mut self.record.items[item.0], &error);
+                        keep::note_lost(self.record.items.at(item.0), &error);
                         if let Some(result) = self.ended.get_mut(&item) {
                             result.unrecorded = Some(error.to_string());
                         }
@@ -459,7 +462,7 @@ impl<'a> Session<'a> {
             OutputMode::Failures => is_last && result.outcome.is_failure(),
             OutputMode::Prefix | OutputMode::None => false,
         };
-        let attempts = &self.record.items[index.0].attempts;
+        let attempts = self.record.items.attempts(index.0);
         let attempt = attempts.last().filter(|attempt| attempt.log.is_some());
         // An item that got no key has not written anything since its last attempt, which is shown.
         let has_run = result.ending.is_some();
@@ -468,7 +471,7 @@ impl<'a> Session<'a> {
         };
         if is_shown && has_run {
             blocks.show(Block {
-                id: self.items[index.0].id.clone(),
+                id: self.items.get(index.0).into_owned().id,
                 title: result.title.clone(),
                 attempt: attempt.attempt,
                 cut: result.log_cut.clone(),
@@ -513,7 +516,7 @@ impl<'a> Session<'a> {
             .live
             .iter()
             .map(|(index, live)| LiveItem {
-                id: self.items[index.0].id.as_str(),
+                id: self.items.id(index.0),
                 time: live.began.elapsed(),
                 at: at(live),
             })
@@ -586,12 +589,12 @@ fn journal_thread(
     })
 }
 
-fn display(visit: &Visit<'_>) -> Result<Option<Display>> {
+fn display(visit: &Visit<'_>, run: &RunDirectory) -> Result<Option<Display>> {
     if visit.invocation.mode == Mode::Sequential {
         return Ok(None);
     }
     let (root, workflow) = (&visit.invocation.place.root, &visit.invocation.workflow);
-    let earlier = LookBack::begin(root.clone(), workflow.name.clone())?;
+    let earlier = LookBack::begin(root.clone(), workflow.name.clone(), Some(run.id().clone()))?;
     let (terminal, progress) = (visit.terminal.clone(), visit.invocation.progress);
     let display = Display::new(terminal, progress, earlier, Instant::now());
     Ok(Some(display))
@@ -619,18 +622,13 @@ fn blocks(
     Blocks::start(run, masker, terminal, Look { target, paint }).map(Some)
 }
 
-fn longest_id(plan: &Plan) -> usize {
-    let lengths = plan.pending().map(|item| item.id.as_str().len());
-    lengths.max().unwrap_or(0)
-}
-
 /// Items whose command cannot be built: they fail without being started, and harm nobody.
 fn refused(plan: &Plan, masker: &Masker) -> Vec<ItemResult> {
     plan.in_state(PlannedState::Refused)
         .map(|planned| {
             let reason = masker.mask_text(planned.reason);
             let why = Ending::Unstartable(escape_text(reason.as_ref()).into_owned());
-            unstarted(planned.item, masker, Outcome::Failed, Some(why))
+            unstarted(&planned.item, masker, Outcome::Failed, Some(why))
         })
         .collect()
 }
@@ -639,7 +637,7 @@ fn refused(plan: &Plan, masker: &Masker) -> Vec<ItemResult> {
 fn unstarted(item: &Item, masker: &Masker, outcome: Outcome, ending: Option<Ending>) -> ItemResult {
     ItemResult {
         id: item.id.to_string(),
-        title: shown_title(item, masker),
+        title: shown_title(&item.title, masker),
         outcome,
         attempt: 0,
         ending,
@@ -668,8 +666,8 @@ fn masked(ending: &Ending, masker: &Masker) -> Ending {
     }
 }
 
-pub(super) fn shown_title(item: &Item, masker: &Masker) -> String {
-    escape_text(masker.mask_text(&item.title).as_ref()).into_owned()
+pub(super) fn shown_title(title: &str, masker: &Masker) -> String {
+    escape_text(masker.mask_text(title).as_ref()).into_owned()
 }
 
 pub(super) const fn recorded(outcome: Outcome) -> RecordedOutcome {

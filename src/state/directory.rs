@@ -18,6 +18,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::run_id::RunId;
 use super::run_record::RunRecord;
@@ -412,7 +413,7 @@ impl RunDirectory {
     /// # Errors
     ///
     /// Exit 74 when it cannot be written.
-    pub fn write_record(&self, record: Masked<&RunRecord>) -> Result<()> {
+    pub fn write_record(&self, record: Masked<&RunRecord<impl Serialize>>) -> Result<()> {
         whole_file::write_with(&self.directory, RUN_RECORD, |out| {
             record.get().write_json(out)
         })

@@ -3,6 +3,7 @@
 //! Pure. `run.rs` fills it in and has it written whole at the start and at the end; nothing ever decides by it,
 //! the journal does. It holds templates and labels, never an environment or a credential.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -10,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::record::Outcome;
+use super::run_items::RunItems;
 use crate::error::{Error, ExitStatus, Result};
 use crate::output::mask::HoldsText;
 
@@ -18,9 +20,9 @@ pub const FORMAT: &str = "orchestrate-run";
 /// The version that we write, and the only one that we read.
 pub const VERSION: u64 = 1;
 
-/// What one run was.
+/// What one run was; `Items` is a plain list where it is read, and [`RunItems`] while it goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunRecord {
+pub struct RunRecord<Items = Vec<RunItem>> {
     /// The run's name.
     pub run: String,
     /// The workflow.
@@ -57,7 +59,7 @@ pub struct RunRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_status: Option<u8>,
     /// The items of the run, in order.
-    pub items: Vec<RunItem>,
+    pub items: Items,
 }
 
 /// How a credential stood.
@@ -154,7 +156,7 @@ pub struct RunAttempt {
     pub log: Option<String>,
 }
 
-impl HoldsText for RunRecord {
+impl<Items: HoldsText> HoldsText for RunRecord<Items> {
     fn mask_texts(&mut self, mask: &dyn Fn(&mut String)) {
         let Self {
             run: _,
@@ -173,9 +175,7 @@ impl HoldsText for RunRecord {
             items,
         } = self;
         command.iter_mut().chain(verify).for_each(mask);
-        for item in items {
-            item.mask_texts(mask);
-        }
+        items.mask_texts(mask);
     }
 }
 
@@ -197,7 +197,7 @@ impl HoldsText for RunItem {
     }
 }
 
-impl RunRecord {
+impl<Items: Serialize> RunRecord<Items> {
     /// Writes the content of `run.json`, piece by piece: it may be long.
     ///
     /// # Errors
@@ -205,11 +205,11 @@ impl RunRecord {
     /// Why `out` does not take it.
     pub fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
         #[derive(Serialize)]
-        struct Document<'a> {
+        struct Document<'a, Items> {
             format: &'a str,
             version: u64,
             #[serde(flatten)]
-            record: &'a RunRecord,
+            record: &'a RunRecord<Items>,
         }
         let document = Document {
             format: FORMAT,
@@ -227,7 +227,32 @@ impl RunRecord {
         self.write_json(&mut json).unwrap();
         json
     }
+}
 
+impl RunRecord<RunItems> {
+    /// The same with a plain list, for who asks only when the run is over.
+    #[must_use]
+    pub fn with_list(self) -> RunRecord {
+        RunRecord {
+            run: self.run,
+            workflow: self.workflow,
+            orchestrate_version: self.orchestrate_version,
+            started: self.started,
+            ended: self.ended,
+            parallel: self.parallel,
+            command: self.command,
+            verify: self.verify,
+            credentials: self.credentials,
+            credential_states: self.credential_states,
+            lost: self.lost,
+            forecast_ms: self.forecast_ms,
+            exit_status: self.exit_status,
+            items: self.items.iter().map(Cow::into_owned).collect(),
+        }
+    }
+}
+
+impl RunRecord {
     /// Reads the content of a `run.json`; members that are not known are ignored.
     ///
     /// # Errors
@@ -265,10 +290,10 @@ impl RunRecord {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn sample() -> RunRecord {
+    pub(in crate::state) fn sample() -> RunRecord {
         RunRecord {
             run: "20261123T001448Z-4f2a".to_owned(),
             workflow: "implement".to_owned(),

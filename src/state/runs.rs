@@ -5,7 +5,7 @@
 //! out.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, BufReader, Read as _};
 use std::path::PathBuf;
 
 use super::directory::{EVENTS, LOGS, RUN_RECORD, StateDirectory, parse_log_name};
@@ -14,6 +14,7 @@ use super::lock;
 use super::run_event::EventLine;
 use super::run_id::RunId;
 use super::run_record::{Life, RunRecord};
+use super::run_times::RunTimes;
 use crate::disk::held_directory::{Access, HeldDirectory, failed};
 use crate::disk::path_text::shown;
 use crate::disk::whole_file;
@@ -23,6 +24,8 @@ use crate::error::{Error, Result};
 const PAGE: &str = "report.html";
 /// More of a `run.json` than this is not read.
 const RECORD_BYTES_MAX: u64 = 256 << 20;
+/// How much of a `run.json` is in memory that is read piece by piece.
+const PIECE_BYTES: usize = 64 * 1024;
 /// How many bytes of a run's name tell its second: `20261123T001448Z`.
 const SECOND_BYTES: usize = 16;
 
@@ -191,10 +194,7 @@ impl<'a> Runs<'a> {
     ///
     /// As [`read`](Self::read).
     pub fn record(&self, id: &RunId) -> Result<Option<RunRecord>> {
-        let Some(run) = self.directory.find_child(id.as_str())? else {
-            return Ok(None);
-        };
-        let Some(file) = run.open_file(RUN_RECORD, Access::Read)? else {
+        let Some((run, file)) = self.record_file(id)? else {
             return Ok(None);
         };
         let mut json = Vec::new();
@@ -208,6 +208,22 @@ impl<'a> Runs<'a> {
             )
         })?;
         Ok(Some(record))
+    }
+
+    /// What `run.json` tells of the times that items take; nothing when it cannot be read.
+    #[must_use]
+    pub fn times(&self, id: &RunId) -> Option<RunTimes> {
+        let (_, file) = self.record_file(id).ok()??;
+        let pieces = BufReader::with_capacity(PIECE_BYTES, file.take(RECORD_BYTES_MAX));
+        RunTimes::read(pieces)
+    }
+
+    fn record_file(&self, id: &RunId) -> Result<Option<(HeldDirectory, File)>> {
+        let Some(run) = self.directory.find_child(id.as_str())? else {
+            return Ok(None);
+        };
+        let file = run.open_file(RUN_RECORD, Access::Read)?;
+        Ok(file.map(|file| (run, file)))
     }
 
     fn events(&self, id: &RunId) -> Result<Vec<EventLine>> {

@@ -15,6 +15,14 @@ pub trait HoldsText {
     fn mask_texts(&mut self, mask: &dyn Fn(&mut String));
 }
 
+impl<T: HoldsText> HoldsText for Vec<T> {
+    fn mask_texts(&mut self, mask: &dyn Fn(&mut String)) {
+        for it in self {
+            it.mask_texts(mask);
+        }
+    }
+}
+
 /// Text or bytes without keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Masked<T>(T);

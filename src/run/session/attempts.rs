@@ -42,7 +42,7 @@ impl Session<'_> {
             if live.progress_events < PROGRESS_EVENTS_MAX && live.progress.as_ref() != Some(&text) {
                 live.progress_events += 1;
                 self.chronicle.tell(RunEvent::Progressed {
-                    item: self.items[item.0].id.to_string(),
+                    item: self.items.id(item.0).to_owned(),
                     attempt,
                     text: text.clone(),
                 });
@@ -112,7 +112,7 @@ impl Session<'_> {
         slot: u32,
         credential: Option<CredentialIndex>,
     ) {
-        let item = &self.items[index.0];
+        let item = &*self.items.get(index.0);
         let secret = credential.map(|credential| &self.secrets[credential.0]);
         let order = Order {
             index,
@@ -162,7 +162,7 @@ impl Session<'_> {
         let Some(journal) = &self.journal else {
             return;
         };
-        let item = &self.items[index.0];
+        let item = &*self.items.get(index.0);
         let log = self.log_reference(&item.id, live.attempt);
         let record = record_of(item, &self.command, live, step, self.run.id(), log);
         journal.note(self.masker.mask(record));
@@ -178,11 +178,11 @@ impl Session<'_> {
         let Some(live) = self.live.get(&index) else {
             return;
         };
-        let item = &self.items[index.0];
+        let item = &*self.items.get(index.0);
         let logged = self.visit.invocation.mode != Mode::Sequential && live.control.is_some();
         let result = ItemResult {
             id: item.id.to_string(),
-            title: shown_title(item, &self.masker),
+            title: shown_title(&item.title, &self.masker),
             outcome: Outcome::Failed,
             attempt: live.attempt,
             ending: Some(masked(ending, &self.masker)),
@@ -203,7 +203,7 @@ impl Session<'_> {
     }
 
     pub(super) fn record(&mut self, index: ItemIndex, outcome: Outcome) {
-        let item = &self.items[index.0];
+        let item = &*self.items.get(index.0);
         let (Some(live), Some(result)) = (self.live.remove(&index), self.ended.get_mut(&index))
         else {
             return;
@@ -227,7 +227,7 @@ impl Session<'_> {
             .is_some()
             .then(|| self.run.log_reference(&item.id, live.attempt));
         keep::note(
-            &mut self.record.items[index.0],
+            self.record.items.at(index.0),
             &live,
             result,
             &exit,
@@ -258,7 +258,7 @@ impl Session<'_> {
         });
         if let Err(error) = handed_over {
             result.unrecorded = Some(error.to_string());
-            keep::note_lost(&mut self.record.items[index.0], &error);
+            keep::note_lost(self.record.items.at(index.0), &error);
             self.chronicle.recorded(index, false);
             self.due.push_back(Event::RecordLost { item: index });
         }

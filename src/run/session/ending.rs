@@ -7,7 +7,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
 use super::super::launch::millis;
-use super::super::{Exit, Message};
+use super::super::{Exit, Message, Visit};
 use super::{NoKey, Session};
 use crate::child::kin::Rest;
 use crate::config::resolve::Mode;
@@ -17,7 +17,8 @@ use crate::report::summary::Summary;
 use crate::schedule::bottleneck::Lost;
 use crate::schedule::event::Outcome;
 use crate::state::run_event::RunEvent;
-use crate::state::run_record::LostTime;
+use crate::state::run_items::RunItems;
+use crate::state::run_record::{LostTime, RunRecord};
 
 impl Session<'_> {
     /// Closes everything, tells how it went, and says how the program ends.
@@ -72,12 +73,8 @@ impl Session<'_> {
             self.lock.release();
         }
         // Else it is held by what is left.
-        if let Some(junit) = &self.visit.junit {
-            junit.ended(&self.record, &self.results, self.began.elapsed());
-        }
-        if let Some(metrics) = &self.visit.metrics {
-            metrics.ended(self.record);
-        }
+        let took = self.began.elapsed();
+        hand_over(&self.visit, self.record, &self.results, took);
         match (kept, exit) {
             (Err(error), Exit::Status(ExitStatus::Success)) => Err(error),
             (Err(_) | Ok(()), exit) => Ok(exit),
@@ -171,6 +168,25 @@ impl Session<'_> {
         } else {
             ExitStatus::Success
         }
+    }
+}
+
+/// Hands over what is written when all is over, if anything is.
+fn hand_over(
+    visit: &Visit<'_>,
+    record: RunRecord<RunItems>,
+    results: &[ItemResult],
+    duration: Duration,
+) {
+    if visit.junit.is_none() && visit.metrics.is_none() {
+        return;
+    }
+    let record = record.with_list();
+    if let Some(junit) = &visit.junit {
+        junit.ended(&record, results, duration);
+    }
+    if let Some(metrics) = &visit.metrics {
+        metrics.ended(record);
     }
 }
 

@@ -35,12 +35,13 @@ impl Session<'_> {
                     .ended
                     .remove(&item)
                     .or_else(|| self.last_results.remove(&item));
-                let result = known
-                    .unwrap_or_else(|| unstarted(&self.items[item.0], &self.masker, outcome, None));
+                let result = known.unwrap_or_else(|| {
+                    unstarted(&self.items.get(item.0), &self.masker, outcome, None)
+                });
                 let index = item;
                 if result.outcome == Outcome::Deferred {
                     let why = self.blames.remove(&item);
-                    keep::note_deferred(&mut self.record.items[item.0], why);
+                    keep::note_deferred(self.record.items.at(item.0), why);
                     let item = result.id.clone();
                     self.chronicle.tell(RunEvent::ItemDeferred { item });
                 }
@@ -53,7 +54,7 @@ impl Session<'_> {
                 ..
             } => {
                 self.chronicle.tell(RunEvent::Retrying {
-                    item: self.items[item.0].id.to_string(),
+                    item: self.items.id(item.0).to_owned(),
                     attempt,
                     wait_ms: millis(wait),
                 });
@@ -78,7 +79,7 @@ impl Session<'_> {
                 }
             }
             Notice::Straggles { item, time, usual } => {
-                let id = &self.items[item.0].id;
+                let id = &self.items.get(item.0).id;
                 let attempt = self.live.get(&item).map_or(1, |live| live.attempt);
                 let log = self.shown_log(id, attempt);
                 self.visit.voice.straggles(id.as_str(), time, usual, &log);
@@ -118,7 +119,7 @@ impl Session<'_> {
     }
 
     pub(super) fn tell_crowded(&self, index: ItemIndex, width: usize) {
-        let id = &self.items[index.0].id;
+        let id = self.items.id(index.0);
         let why = &self.crowding;
         self.visit.voice.warning(&format!(
             "{id} waits: {why}; at most {width} at once until there is room"
@@ -132,7 +133,7 @@ impl Session<'_> {
         let mut running: Vec<(&str, Duration)> = self
             .live
             .iter()
-            .map(|(index, live)| (self.items[index.0].id.as_str(), live.began.elapsed()))
+            .map(|(index, live)| (self.items.id(index.0), live.began.elapsed()))
             .collect();
         running.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
         let grace = self.visit.invocation.grace;
@@ -155,7 +156,7 @@ impl Session<'_> {
             .live
             .iter()
             .map(|(index, live)| RunningItem {
-                id: self.items[index.0].id.as_str(),
+                id: self.items.id(index.0),
                 time: live.began.elapsed(),
                 silence: silence(live).filter(|_| shows_output),
                 attempt: live.attempt,
