@@ -150,6 +150,9 @@ const LOCK_LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What is read for longer than this is told on a terminal.
 const WORTH_A_WORD: Duration = Duration::from_secs(1);
 
+/// Items that are being collected.
+type Collecting = oneshot::Receiver<Result<Collected>>;
+
 /// What came of the workflow's lock.
 enum Locked {
     /// It is ours, since then.
@@ -372,9 +375,10 @@ impl Visit<'_> {
             Some(directory) if lock::holder_of(directory)?.is_some() => LastOutcome::Running,
             Some(_) | None => LastOutcome::CutOff,
         };
+        let ahead = self.collect_ahead()?;
         let history =
             directory.map_or_else(|| Ok(History::default()), |it| journal_scan::read(&it))?;
-        let items = match self.collect(signals).await? {
+        let items = match self.collect(ahead, signals).await? {
             Ok(items) => items,
             Err(press) => return Ok(Exit::Signal(press)),
         };
@@ -480,8 +484,9 @@ impl Visit<'_> {
             Locked::Skipped => return Ok(Exit::Status(ExitStatus::Success)),
             Locked::Pressed(press) => return Ok(self.stopped_early(press, None)),
         };
+        let ahead = self.collect_ahead()?;
         let (journal, history) = Journal::open(&directory, &lock)?;
-        let items = match self.collect(signals).await? {
+        let items = match self.collect(ahead, signals).await? {
             Ok(items) => items,
             Err(press) => return Ok(self.stopped_early(press, Some(lock))),
         };
@@ -642,23 +647,39 @@ impl Visit<'_> {
         }
     }
 
-    /// The items, or the press that came before them.
-    async fn collect(
-        &self,
-        signals: &mut Signals,
-    ) -> Result<std::result::Result<Collected, Press>> {
+    /// Begins to collect the items while the journal is read, if that does nothing but read files: with a journal that is
+    /// damaged no command is run, nobody is asked, and stdin is left alone.
+    fn collect_ahead(&self) -> Result<Option<Collecting>> {
+        let only_reads = match &self.invocation.workflow.items {
+            ItemSource::Documents(_) | ItemSource::Files(_) => true,
+            ItemSource::List(path) => path.as_os_str() != "-",
+            ItemSource::Github(_) | ItemSource::Command(_) => false,
+        };
+        only_reads.then(|| self.begin_to_collect()).transpose()
+    }
+
+    fn begin_to_collect(&self) -> Result<Collecting> {
         let (terminal, draws) = (self.terminal.clone(), self.draws());
         let report = move |text: &str| {
             if draws {
                 terminal.status(vec![text.to_owned()]);
             }
         };
-        let collected = collect::begin(
+        collect::begin(
             self.invocation.workflow.items.clone(),
             self.invocation.place.root.clone(),
             self.surroundings.clone(),
             report,
-        )?;
+        )
+    }
+
+    /// The items, or the press that came before them.
+    async fn collect(
+        &self,
+        ahead: Option<Collecting>,
+        signals: &mut Signals,
+    ) -> Result<std::result::Result<Collected, Press>> {
+        let collected = ahead.map_or_else(|| self.begin_to_collect(), Ok)?;
         let collected = self.unless_pressed(signals, collected, "the items").await;
         self.terminal.status(Vec::new());
         collected

@@ -27,11 +27,10 @@ pub(crate) fn of_reader(mut reader: impl Read) -> io::Result<String> {
 
 fn hex(digest: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    digest
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|digit| char::from(DIGITS[usize::from(digit)]))
-        .collect()
+    let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let mut text = String::with_capacity(digest.len() * 2);
+    text.extend(digits.map(|digit| char::from(DIGITS[usize::from(digit)])));
+    text
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::items::collision::colliding_numbers;
 use crate::items::digest;
 use crate::items::done_files::DoneFiles;
 use crate::items::item::{ContentHash, Item, ItemId, Readiness};
-use crate::items::plan::{Facts, LastAttempt, LastOutcome, Plan, PlannedState, plan};
+use crate::items::plan::{Facts, LastAttempt, LastOutcome, Plan, PlannedState, Rerun, plan};
 use crate::items::slug::number_in;
 use crate::items::template::{RenderError, Template, Values, render_command};
 use crate::report::dry_run::Row;
@@ -106,15 +106,18 @@ pub(super) fn decide(
                 state,
             };
             let done_file = done_files.find(&invocation.workflow.done, &values);
-            let filled = fill(invocation, state, item, (1, 1), parallel);
+            let last = history.last(&item.id);
+            let is_done = last.is_some_and(|last| last.standing == Standing::Ended(Outcome::Done));
+            // What stays done needs no command.
+            let is_asked_for = !is_done || invocation.choice.rerun != Rerun::None;
+            let filled = is_asked_for.then(|| fill(invocation, state, item, (1, 1), parallel));
             let done_file = done_file.unwrap_or_else(|error: Error| {
                 trouble.get_or_insert(error);
                 None
             });
-            let last = history.last(&item.id);
             // The command writes its file before anybody verifies it.
-            let is_unverified = !invocation.workflow.verify.is_empty()
-                && last.is_some_and(|last| last.standing != Standing::Ended(Outcome::Done));
+            let is_unverified =
+                !invocation.workflow.verify.is_empty() && last.is_some() && !is_done;
             Facts {
                 done_file: done_file.filter(|_| !is_unverified),
                 last: last.map(|last| {
@@ -129,7 +132,9 @@ pub(super) fn decide(
                         when: String::new(),
                     }
                 }),
-                refusal: filled.err().map(|error| error.to_string()),
+                refusal: filled
+                    .and_then(std::result::Result::err)
+                    .map(|error| error.to_string()),
             }
         },
         &invocation.choice,
