@@ -53,6 +53,7 @@ pub mod error;
 pub mod escape;
 pub mod items;
 pub mod output;
+mod places;
 pub mod report;
 pub mod run;
 pub mod schedule;

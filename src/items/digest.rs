@@ -27,10 +27,12 @@ pub(crate) fn of_reader(mut reader: impl Read) -> io::Result<String> {
 
 fn hex(digest: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    let mut text = String::with_capacity(digest.len() * 2);
-    text.extend(digits.map(|digit| char::from(DIGITS[usize::from(digit)])));
-    text
+    let mut digits = Vec::with_capacity(digest.len() * 2);
+    for byte in digest {
+        let [high, low] = [byte >> 4, byte & 15].map(usize::from);
+        digits.extend_from_slice(&[DIGITS[high], DIGITS[low]]);
+    }
+    String::from_utf8(digits).expect("hex digits are ASCII")
 }
 
 #[cfg(test)]

@@ -3,14 +3,11 @@
 //! Ids become file names, and some file systems do not tell case apart: two ids that differ only in case would share a log, an
 //! output and perhaps a worktree. So the check is made once, over all items, before anything is named after them.
 
-use std::hash::{BuildHasher, RandomState};
-
-use hashbrown::HashTable;
-
 use super::batch::Batch;
 use super::item::{ID_BYTES_MAX, Item};
 use crate::error::{Error, Result};
 use crate::escape::quoted;
+use crate::places::Places;
 
 /// Refuses two items whose ids are equal, or differ only in case.
 ///
@@ -20,43 +17,33 @@ use crate::escape::quoted;
 pub fn check(items: &Batch) -> Result<()> {
     let mut taken = TakenIds::default();
     for (index, id) in items.ids().enumerate() {
-        if let Some(other) = taken.holder(items, id) {
+        if let Some(other) = taken.take(items, id, index) {
             return Err(twins(&items.get(other), &items.get(index)));
         }
-        taken.take(items, index);
     }
     Ok(())
 }
 
-/// Ids that are taken, whatever their case: places in a batch, four bytes each, for the text stands there.
+/// Ids that are taken, whatever their case.
 #[derive(Default)]
-pub(super) struct TakenIds {
-    places: HashTable<u32>,
-    hasher: RandomState,
-}
+pub(super) struct TakenIds(Places);
 
 impl TakenIds {
-    /// Which of `items` has taken `id`.
-    pub(super) fn holder(&self, items: &Batch, id: &str) -> Option<usize> {
-        let hash = hash_without_case(&self.hasher, id);
-        let holds = |&place: &u32| items.id(place as usize).eq_ignore_ascii_case(id);
-        self.places.find(hash, holds).map(|&place| place as usize)
+    /// Says which of `items` has taken `id`; if none has, the one at `place`, which may be about to come, has it now.
+    pub(super) fn take(&mut self, items: &Batch, id: &str, place: usize) -> Option<usize> {
+        let mut lower = [0; ID_BYTES_MAX];
+        let lower = &mut lower[..id.len()];
+        lower.copy_from_slice(id.as_bytes());
+        lower.make_ascii_lowercase();
+        let tag = self.0.tag(lower);
+        let holder = self
+            .0
+            .find(tag, |other| items.id(other).eq_ignore_ascii_case(id));
+        if holder.is_none() {
+            self.0.insert(tag, place);
+        }
+        holder
     }
-
-    /// The item at `index` takes its id, which nobody has.
-    pub(super) fn take(&mut self, items: &Batch, index: usize) {
-        let hash = |&place: &u32| hash_without_case(&self.hasher, items.id(place as usize));
-        let place = u32::try_from(index).expect("a batch has a million items at most");
-        self.places.insert_unique(hash(&place), place, hash);
-    }
-}
-
-fn hash_without_case(hasher: &RandomState, id: &str) -> u64 {
-    let mut lower = [0; ID_BYTES_MAX];
-    let lower = &mut lower[..id.len()];
-    lower.copy_from_slice(id.as_bytes());
-    lower.make_ascii_lowercase();
-    hasher.hash_one(&*lower)
 }
 
 /// What to say of two items whose ids are equal, or differ only in case.

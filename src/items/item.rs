@@ -68,11 +68,13 @@ impl ItemId {
         if !first.is_ascii_alphanumeric() {
             return Err(InvalidId::Start);
         }
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if let Some(character) = text.chars().find(|&c| !allowed(c)) {
+        let allowed = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-');
+        if let Some(place) = text.bytes().position(|byte| !allowed(byte)) {
+            // What stands before it is ASCII, so a character begins here.
+            let character = text[place..].chars().next().unwrap_or_default();
             return Err(InvalidId::Character(character));
         }
-        if text.contains("..") {
+        if text.as_bytes().windows(2).any(|two| two == b"..") {
             return Err(InvalidId::DotDot);
         }
         Ok(Self(text))

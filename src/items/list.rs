@@ -324,9 +324,9 @@ impl Distinct {
     /// Adds the item of a line, unless it is equal to an earlier one.
     fn push(&mut self, item: Item, line: u32, source_name: &str) -> Result<()> {
         let items = &mut self.collected.items;
-        let Some(earlier) = self.taken.holder(items, item.id.as_str()) else {
+        let earlier = self.taken.take(items, item.id.as_str(), items.len());
+        let Some(earlier) = earlier else {
             items.push(item);
-            self.taken.take(items, items.len() - 1);
             self.lines.push(line);
             return Ok(());
         };

@@ -30,12 +30,9 @@
 //! Whole records that somebody removed from the end leave a shorter journal that is right in itself; no journal
 //! can know better.
 
-use std::hash::{BuildHasher, RandomState};
-
-use hashbrown::HashTable;
-
 use super::record::{Defect, Head, Mark, Outcome, RECORD_BYTES_MAX, may_begin_header, unseal};
 use crate::items::item::ItemId;
+use crate::places::{Places, Tag};
 
 /// How many records one write to the journal may have.
 pub const RECORDS_PER_WRITE_MAX: usize = 256;
@@ -66,13 +63,13 @@ pub struct Last<'a> {
 
 /// The last records of every item, and what there is to say about the journal.
 ///
-/// One buffer of text and a table of places in it: about 140 bytes an item, its SHA-256 included.
+/// One buffer of text and the places in it: about 140 bytes an item, its SHA-256 included.
 #[derive(Debug, Default)]
 pub struct History {
     text: String,
     entries: Vec<Entry>,
-    table: HashTable<Slot>,
-    hasher: RandomState,
+    /// Of the items, in `entries`.
+    places: Places,
     records: u64,
     notes: Vec<String>,
 }
@@ -86,21 +83,6 @@ pub struct Reading {
     pub version: u64,
     /// Its length.
     pub bytes: u64,
-}
-
-/// The place of an item in `entries`, with enough of its id's hash to grow the table, and to tell nearly every
-/// other item apart, without looking at the text: at a million items, each look is a cache miss.
-#[derive(Debug, Clone, Copy)]
-struct Slot {
-    tag: u32,
-    index: u32,
-}
-
-impl Slot {
-    /// Spreads the tag over the bits that the table looks at, its lowest and highest (Fibonacci hashing).
-    const fn spread(tag: u32) -> u64 {
-        (tag as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-    }
 }
 
 /// Where the text of an item stands, its id, then its content hash, and what its last records say.
@@ -146,7 +128,8 @@ impl History {
     /// What the last records of `item` say.
     #[must_use]
     pub fn last(&self, item: &ItemId) -> Option<Last<'_>> {
-        let entry = &self.entries[self.find(item.as_str(), self.tag(item.as_str()))?];
+        let entry =
+            &self.entries[self.find(item.as_str(), self.places.tag(item.as_str().as_bytes()))?];
         let (standing, attempt) = entry.standing()?;
         Some(Last {
             standing,
@@ -201,7 +184,7 @@ impl History {
     /// Takes the next record in, which stands at `sequence`.
     pub(super) fn take(&mut self, head: &Head<'_>, sequence: u64) {
         self.records += 1;
-        let tag = self.tag(head.item);
+        let tag = self.places.tag(head.item.as_bytes());
         let index = self
             .find(head.item, tag)
             .unwrap_or_else(|| self.insert(head, tag));
@@ -229,7 +212,7 @@ impl History {
     }
 
     /// Makes room for an item of which nothing is known yet.
-    fn insert(&mut self, head: &Head<'_>, tag: u32) -> usize {
+    fn insert(&mut self, head: &Head<'_>, tag: Tag) -> usize {
         let (start, hash_bytes) = append(&mut self.text, head);
         let index = self.entries.len();
         self.entries.push(Entry {
@@ -242,25 +225,13 @@ impl History {
             id_bytes: length(head.item),
             hash_bytes,
         });
-        let slot = Slot {
-            tag,
-            index: u32::try_from(index).expect("four billion ids are a terabyte"),
-        };
-        self.table
-            .insert_unique(Slot::spread(tag), slot, |slot| Slot::spread(slot.tag));
+        self.places.insert(tag, index);
         index
     }
 
-    fn tag(&self, id: &str) -> u32 {
-        (self.hasher.hash_one(id) >> 32) as u32
-    }
-
-    fn find(&self, id: &str, tag: u32) -> Option<usize> {
-        let is_it =
-            |slot: &Slot| slot.tag == tag && self.entries[slot.index as usize].id(&self.text) == id;
-        self.table
-            .find(Slot::spread(tag), is_it)
-            .map(|slot| slot.index as usize)
+    fn find(&self, id: &str, tag: Tag) -> Option<usize> {
+        self.places
+            .find(tag, |index| self.entries[index].id(&self.text) == id)
     }
 }
 
