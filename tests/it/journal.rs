@@ -148,6 +148,22 @@ fn a_damaged_journal_is_repaired_with_the_command_that_the_refusal_names() {
 }
 
 #[test]
+fn no_command_lists_items_while_the_journal_is_damaged() {
+    let workspace = finished();
+    workspace.script("list", "#!/bin/sh\n: >asked\necho a\n");
+    workspace.configure("", "items = { command = [\"./list\"] }");
+    let whole = workspace.read(JOURNAL);
+    workspace.write(JOURNAL, &whole.replacen("\"started\"", "\"startle\"", 1));
+    for words in [&["w"][..], &["-n", "w"]] {
+        workspace.orchestrate(words).finish().exits(65);
+        assert!(!workspace.root().join("asked").exists());
+    }
+    workspace.write(JOURNAL, &whole);
+    workspace.orchestrate(&["w"]).finish().exits(0);
+    assert!(workspace.root().join("asked").exists());
+}
+
+#[test]
 fn a_journal_is_not_repaired_while_a_run_writes_it() {
     let workspace = Workspace::new(&["a"], "meet up");
     let mut gates = workspace.gates(&["a"]);
