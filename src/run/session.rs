@@ -554,7 +554,7 @@ impl<'a> Session<'a> {
 
 fn chronicle(
     visit: &Visit<'_>,
-    record: &RunRecord,
+    record: &RunRecord<RunItems>,
     run: &Arc<RunDirectory>,
     masker: &Arc<Masker>,
     state: &Path,

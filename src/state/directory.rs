@@ -401,7 +401,7 @@ impl RunDirectory {
     /// # Errors
     ///
     /// Exit 74 when it cannot be written.
-    pub fn begin_record(&self, record: Masked<&RunRecord>) -> Result<()> {
+    pub fn begin_record(&self, record: Masked<&RunRecord<impl Serialize>>) -> Result<()> {
         whole_file::place_with(&self.directory, RUN_RECORD, |out| {
             record.get().write_json(out)
         })
