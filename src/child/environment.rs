@@ -135,10 +135,8 @@ impl Environment {
     /// All of it, as `posix_spawn` takes it.
     #[must_use]
     pub fn entries(&self) -> Vec<&CStr> {
-        let is_replaced = |entry: &CStr| {
-            let names = self.additions.iter().map(|addition| name_of(addition));
-            names.into_iter().any(|name| is_of(entry, name))
-        };
+        let names: Vec<&[u8]> = self.additions.iter().map(|it| name_of(it)).collect();
+        let is_replaced = |entry: &CStr| names.iter().any(|name| is_of(entry, name));
         let base = self.base.iter().map(CString::as_c_str);
         let kept = base.filter(|entry| !is_replaced(entry));
         kept.chain(self.additions.iter().map(CString::as_c_str))

@@ -3,7 +3,7 @@
 //! `run.rs` starts it with the run and hands it every event; it is the only one that writes the file. The file is for
 //! looking at, so it is not synced, and a failure to write it stops nothing: it is told once, and the file ends there.
 //!
-//! What happens within [`GAP`] is written together. The queue is bounded: on a disk that hangs, what no longer fits is
+//! What happens within 20 ms is written together. The queue is bounded: on a disk that hangs, what no longer fits is
 //! dropped, and that is told as a failure too.
 
 use std::fs::File;

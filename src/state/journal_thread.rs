@@ -3,7 +3,7 @@
 //! `run.rs` starts it with the open journal and a function that brings news back into the loop. It is the only
 //! one that appends while the run lasts. An fsync may take half a minute; meanwhile the loop answers signals, and
 //! what is recorded meanwhile waits together and then shares one write and one fsync (group commit). Where items end
-//! faster than that, records gather for [`GAP`]. What is only noted, that an attempt begins, costs a write and no fsync,
+//! faster than that, records gather for 5 ms. What is only noted, that an attempt begins, costs a write and no fsync,
 //! and nobody waits for it.
 //!
 //! The queue has no limit of its own, because [`JournalThread::record`] must never block and a record must never
