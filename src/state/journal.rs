@@ -275,8 +275,7 @@ fn renew(held: &HeldDirectory, file: &File, scan: &mut Scan) -> Result<Option<Po
         return Ok(None);
     }
     let needed = scan.history.needed();
-    // Where every item was done at its first attempt it is just half: one record of the two says all.
-    if needed.len() as u64 > records / 2 {
+    if needed.len() as u64 >= records / 2 {
         return Ok(None);
     }
     let mut next = needed.into_iter().peekable();

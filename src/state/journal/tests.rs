@@ -510,32 +510,21 @@ fn long_journal(place: &Place, items: u32, times: u32) -> Vec<u8> {
 
 #[test]
 fn a_long_journal_that_is_mostly_superseded_is_compacted() {
-    for times in [2, 3] {
-        compaction_keeps_what_is_needed(10_200 / times, times);
-    }
-}
-
-fn compaction_keeps_what_is_needed(items: u32, times: u32) {
     let place = Place::new();
-    let before = long_journal(&place, items, times);
+    let before = long_journal(&place, 3_400, 3);
     let (_, all) = place.open().unwrap();
-    assert_eq!(
-        all.records(),
-        u64::from(items * times),
-        "what was there is told"
-    );
+    assert_eq!(all.records(), 10_200, "what was there is told");
     let after = place.bytes();
-    assert!(after.len() * 3 < before.len() * 2);
+    assert!(after.len() * 2 < before.len());
     let (mut journal, few) = place.open().unwrap();
-    let needed = u64::from(items);
-    assert_eq!((few.records(), few.items() as u64), (needed, needed));
+    assert_eq!((few.records(), few.items()), (3_400, 3_400));
     for id in few.ids() {
         let item = ItemId::new(id).unwrap();
         assert_eq!(few.last(&item), all.last(&item));
     }
     assert_eq!(place.bytes(), after, "there is nothing more to gain");
     journal.append(&records()).unwrap();
-    assert_eq!(read(&place.directory).unwrap().records(), needed + 4);
+    assert_eq!(read(&place.directory).unwrap().records(), 3_404);
     let mut names = place.directory.held().names().unwrap();
     names.sort();
     assert_eq!(names, ["alive", "journal.jsonl", "lock"]);
@@ -543,7 +532,7 @@ fn compaction_keeps_what_is_needed(items: u32, times: u32) {
 
 #[test]
 fn a_journal_that_is_short_or_needed_is_not_compacted() {
-    for (items, times) in [(3_000, 3), (10_100, 1)] {
+    for (items, times) in [(3_000, 3), (5_100, 2)] {
         let place = Place::new();
         let before = long_journal(&place, items, times);
         place.open().unwrap();
