@@ -154,16 +154,8 @@ impl Batch {
     }
 
     fn item_of(&self, line: Line) -> Item {
-        let text = self.text_of(line);
-        Item {
-            id: ItemId::new(self.id_of(line)).expect("it was one when it came"),
-            number: number_of_line(text),
-            title: String::new(),
-            path: None,
-            text: text.to_owned(),
-            content_hash: ContentHash::OfText,
-            readiness: Readiness::Ready(String::new()),
-        }
+        let id = ItemId::new(self.id_of(line)).expect("it was one when it came");
+        item_of_line(id, self.text_of(line))
     }
 
     fn text_of(&self, line: Line) -> &str {
@@ -194,8 +186,21 @@ impl PartialEq for Batch {
 
 impl Eq for Batch {}
 
+/// An item that is no more than a line.
+pub(super) fn item_of_line(id: ItemId, text: &str) -> Item {
+    Item {
+        id,
+        number: number_of_line(text),
+        title: String::new(),
+        path: None,
+        text: text.to_owned(),
+        content_hash: ContentHash::OfText,
+        readiness: Readiness::Ready(String::new()),
+    }
+}
+
 /// The number of an item that is a line: the line, when it has only digits.
-pub(super) fn number_of_line(text: &str) -> Option<u64> {
+fn number_of_line(text: &str) -> Option<u64> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
 }

@@ -3,7 +3,7 @@
 //! Reads a stream once, line by line, with bounded lines; never the whole list at once. A line that cannot be understood stops
 //! the run before anything starts: half a list is worse than none.
 
-use super::batch::{Batch, number_of_line};
+use super::batch::{Batch, item_of_line};
 use super::collected::{Collected, ITEMS_MAX, Warnings};
 use super::digest;
 use super::distinct::{TakenIds, twins};
@@ -190,15 +190,7 @@ fn item<R>(lines: &Lines<'_, R>) -> Result<Item> {
     if text.trim_start().starts_with('{') {
         return json_item(lines, text);
     }
-    Ok(Item {
-        id: slug::id_of(text, text),
-        number: number_of_line(text),
-        title: String::new(),
-        path: None,
-        text: text.to_owned(),
-        content_hash: ContentHash::OfText,
-        readiness: Readiness::Ready(String::new()),
-    })
+    Ok(item_of_line(slug::id_of(text, text), text))
 }
 
 fn json_item<R>(lines: &Lines<'_, R>, text: &str) -> Result<Item> {
