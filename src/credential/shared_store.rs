@@ -70,6 +70,14 @@ pub struct SharedStore {
     warnings: Vec<String>,
 }
 
+/// When the file of a key is replaced.
+#[derive(Clone, Copy)]
+enum Saving {
+    /// When something has changed by which others decide.
+    WhatHasChanged,
+    InAnyCase,
+}
+
 #[derive(Debug)]
 struct SharedKey {
     kid: Kid,
@@ -237,19 +245,10 @@ impl SharedStore {
 
     /// A run begins. Written in any case: who cannot write has to know before the first lease.
     fn begin(&mut self, key: usize, now: Moment) -> Result<()> {
-        let stamp = Stamp::new(&*self.clock, now);
-        let shared = &mut self.keys[key];
-        let guard = shared.lock.hold()?;
-        let (found, warning) = shared.file.read(&shared.directory, &guard, &stamp)?;
-        self.warnings.extend(warning);
-        let mut state = found.state.clone();
-        state.change(now, self.clock.wall(), None, |key| key.begin_run(now));
-        let directory = &shared.directory;
-        shared
-            .file
-            .write(directory, &guard, &found, &state, &stamp)?;
-        drop(guard);
-        shared.seen(&state, self.began, now);
+        let state = self.update(key, now, Saving::InAnyCase, |state, wall| {
+            state.change(now, wall, None, |key| key.begin_run(now));
+        })?;
+        self.keys[key].seen(&state, self.began, now);
         Ok(())
     }
 
@@ -260,7 +259,7 @@ impl SharedStore {
         reason: Option<&str>,
         operation: impl FnOnce(&mut Key),
     ) -> Result<()> {
-        self.update(key, now, |state, wall| {
+        self.update(key, now, Saving::WhatHasChanged, |state, wall| {
             let before = state.key.clone();
             state.change(now, wall, reason, operation);
             if state.key != before {
@@ -277,7 +276,7 @@ impl SharedStore {
         reason: Option<&str>,
         report: impl FnOnce(&mut Key),
     ) -> Result<Key> {
-        let state = self.update(key, now, |state, wall| {
+        let state = self.update(key, now, Saving::WhatHasChanged, |state, wall| {
             state.change(now, wall, reason, report);
         })?;
         Ok(self.keys[key].seen(&state, self.began, now))
@@ -288,6 +287,7 @@ impl SharedStore {
         &mut self,
         key: usize,
         now: Moment,
+        saving: Saving,
         change: impl FnOnce(&mut KeyState, Timestamp),
     ) -> Result<KeyState> {
         let stamp = Stamp::new(&*self.clock, now);
@@ -297,10 +297,11 @@ impl SharedStore {
         self.warnings.extend(warning);
         let mut state = found.state.clone();
         change(&mut state, self.clock.wall());
-        let directory = &shared.directory;
-        shared
-            .file
-            .save(directory, &guard, &found, &state, &stamp)?;
+        let (directory, file) = (&shared.directory, &mut shared.file);
+        match saving {
+            Saving::WhatHasChanged => file.save(directory, &guard, &found, &state, &stamp)?,
+            Saving::InAnyCase => drop(file.write(directory, &guard, &found, &state, &stamp)?),
+        }
         Ok(state)
     }
 }

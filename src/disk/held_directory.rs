@@ -69,6 +69,13 @@ pub struct Identity {
 }
 
 impl Identity {
+    const fn of(stat: &FileStat) -> Self {
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+        }
+    }
+
     /// The number of the device, as stat(2) gives it.
     #[must_use]
     pub const fn device(self) -> u64 {
@@ -256,15 +263,8 @@ impl HeldDirectory {
     ///
     /// Exit 74 when that cannot be found out.
     pub fn identity(&self, name: impl AsRef<Path>) -> Result<Option<Identity>> {
-        let name = name.as_ref();
-        match fstatat(&self.descriptor, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(Identity {
-                device: stat.st_dev,
-                inode: stat.st_ino,
-            })),
-            Err(Errno::ENOENT) => Ok(None),
-            Err(errno) => Err(self.failed("examine", name, &errno.into())),
-        }
+        let found = self.stat(name.as_ref())?;
+        Ok(found.as_ref().map(Identity::of))
     }
 
     /// Which content `name` has now, without following a link; nothing when it is not there.
@@ -273,16 +273,17 @@ impl HeldDirectory {
     ///
     /// Exit 74 when that cannot be found out.
     pub fn version(&self, name: impl AsRef<Path>) -> Result<Option<Version>> {
-        let name = name.as_ref();
+        let found = self.stat(name.as_ref())?;
+        Ok(found.map(|stat| Version {
+            identity: Identity::of(&stat),
+            bytes: stat.st_size,
+            changed_at: (stat.st_ctime, stat.st_ctime_nsec),
+        }))
+    }
+
+    fn stat(&self, name: &Path) -> Result<Option<FileStat>> {
         match fstatat(&self.descriptor, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(Version {
-                identity: Identity {
-                    device: stat.st_dev,
-                    inode: stat.st_ino,
-                },
-                bytes: stat.st_size,
-                changed_at: (stat.st_ctime, stat.st_ctime_nsec),
-            })),
+            Ok(stat) => Ok(Some(stat)),
             Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(self.failed("examine", name, &errno.into())),
         }
