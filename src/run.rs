@@ -3,6 +3,7 @@
 //! It never blocks: the disk, the terminal and every child have threads of their own, which send it messages. It is
 //! the only place that knows all the rooms.
 
+mod alarm;
 mod blocks;
 mod chronicle;
 mod collect;
@@ -75,6 +76,7 @@ use crate::state::journal_scan;
 use crate::state::lock::{self, LockError, WorkflowLock};
 use crate::state::retention;
 use crate::surroundings::Surroundings;
+use alarm::Alarm;
 use github_actions::Step;
 use item_output::OutputReport;
 use junit::Junit;
@@ -135,10 +137,10 @@ pub(crate) enum Message {
     GuardLost,
     /// The disk is full, for this reason.
     SpaceRanOut(Error),
-    /// A record is on disk, or will never be.
+    /// Outcomes are on disk, or will never be.
     Recorded {
         /// Whose.
-        item: ItemIndex,
+        items: Vec<ItemIndex>,
         /// Why not.
         result: Result<()>,
     },
@@ -149,6 +151,9 @@ const LOCK_LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What is read for longer than this is told on a terminal.
 const WORTH_A_WORD: Duration = Duration::from_secs(1);
+
+/// After so many messages the timers are looked at.
+const MESSAGES_AT_ONCE: usize = 64;
 
 /// Items that are being collected.
 type Collecting = oneshot::Receiver<Result<Collected>>;
@@ -824,32 +829,33 @@ async fn drive(
         session.take(message);
     }
     session.begin_items();
+    let (mut wake, mut show) = (Alarm::new(), Alarm::new());
     while !session.is_over() {
-        let (wake, show) = (session.wake_at(), session.show_at());
+        wake.set(session.wake_at());
+        show.set(session.show_at());
         tokio::select! {
             biased;
             received = signals.next() => session.receive(received),
             Some(message) = messages.recv() => {
-                // A Ctrl-C that ended the child has reached us as well: it comes first.
-                if let Some(received) = signals.arrived().await {
-                    session.receive(received);
+                let others = std::iter::from_fn(|| messages.try_recv().ok());
+                for message in std::iter::once(message).chain(others).take(MESSAGES_AT_ONCE) {
+                    // A Ctrl-C that ended the child has reached us as well: it comes first.
+                    if let Some(received) = signals.arrived().await {
+                        session.receive(received);
+                    }
+                    session.take(message);
+                    if session.is_over() {
+                        break;
+                    }
                 }
-                session.take(message);
             }
-            () = until(wake) => session.woke(),
-            () = until(show) => {
+            () = wake.ring() => session.woke(),
+            () = show.ring() => {
                 session.show();
                 continue;
             }
         }
         session.touch();
-    }
-}
-
-async fn until(wake: Option<tokio::time::Instant>) {
-    match wake {
-        Some(wake) => tokio::time::sleep_until(wake).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -53,6 +53,7 @@ use crate::schedule::bottleneck::Bottleneck;
 use crate::schedule::clock::Clock;
 use crate::schedule::event::{Action, Ending, Event, ItemIndex, Outcome};
 use crate::schedule::scheduler::Scheduler;
+use crate::schedule::unrecorded::UNRECORDED_MAX;
 use crate::state::directory::{RunDirectory, StateDirectory};
 use crate::state::journal::Journal;
 use crate::state::journal_thread::{JournalThread, News};
@@ -237,7 +238,7 @@ impl<'a> Session<'a> {
         let blocks = blocks(&visit, &run, &masker)?;
         let slots = keys.as_ref().map_or(usize::MAX, Keys::slots);
         let limits = limits(&visit, slots, items.len())?;
-        let journal = journal_thread(journal, limits.width, told)?;
+        let journal = journal_thread(journal, invocation.mode, told)?;
         let at_once = at_once(limits.width, None, items.len());
         Ok(Self {
             command: command_fingerprint(&invocation.workflow),
@@ -387,23 +388,29 @@ impl<'a> Session<'a> {
             }
             Message::KeysChanged(snapshot) => self.note_keys(snapshot),
             Message::KeyTrouble(why) => self.visit.voice.warning(&why),
-            Message::Recorded { item, result } => {
-                self.chronicle.recorded(item, result.is_ok());
-                let event = match result {
-                    Ok(()) => Event::Recorded { item },
-                    Err(error) => {
-                        keep::note_lost(self.record.items.at(item.0), &error);
-                        if let Some(result) = self.ended.get_mut(&item) {
-                            result.unrecorded = Some(error.to_string());
-                        }
-                        Event::RecordLost { item }
-                    }
-                };
-                self.step(event);
-                // A lost one is not told by the scheduler, but it belongs into the summary.
-                self.results.extend(self.ended.remove(&item));
+            Message::Recorded { items, result } => {
+                for item in items {
+                    self.note_record(item, &result);
+                }
             }
         }
+    }
+
+    fn note_record(&mut self, item: ItemIndex, result: &Result<()>) {
+        self.chronicle.recorded(item, result.is_ok());
+        let event = match result {
+            Ok(()) => Event::Recorded { item },
+            Err(error) => {
+                keep::note_lost(self.record.items.at(item.0), error);
+                if let Some(result) = self.ended.get_mut(&item) {
+                    result.unrecorded = Some(error.to_string());
+                }
+                Event::RecordLost { item }
+            }
+        };
+        self.step(event);
+        // A lost one is not told by the scheduler, but it belongs into the summary.
+        self.results.extend(self.ended.remove(&item));
     }
 
     fn step(&mut self, event: Event) {
@@ -573,14 +580,20 @@ fn chronicle(
 
 fn journal_thread(
     journal: Journal,
-    width: usize,
+    mode: Mode,
     messages: UnboundedSender<Message>,
 ) -> Result<JournalThread> {
-    JournalThread::start(journal, width, move |news| {
+    let gather_max = match mode {
+        // Nothing else can end while the next item waits for it.
+        Mode::Sequential => 1,
+        Mode::Parallel(_) => UNRECORDED_MAX,
+    };
+    JournalThread::start(journal, gather_max, move |news| {
         let message = match news {
-            News::Recorded { token, result } => {
-                let item = ItemIndex(usize::try_from(token).unwrap_or(usize::MAX));
-                Message::Recorded { item, result }
+            News::Recorded { tokens, result } => {
+                let item = |token| ItemIndex(usize::try_from(token).unwrap_or(usize::MAX));
+                let items = tokens.into_iter().map(item).collect();
+                Message::Recorded { items, result }
             }
             News::Shortage(shortage) => Message::SpaceRanOut(shortage),
         };

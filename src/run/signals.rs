@@ -1,7 +1,10 @@
 //! The signals that a run answers, as a stream: presses that stop it, Ctrl-Z, and the question how it is going.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use signal_hook::flag;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
@@ -35,6 +38,8 @@ pub(super) struct Signals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
     quit: Option<Signal>,
+    /// One of these four has come since one was last taken.
+    pressed: Arc<AtomicBool>,
     question: Option<Signal>,
     questioned_at: Option<Instant>,
     resized: Option<Signal>,
@@ -50,19 +55,29 @@ impl Signals {
     ///
     /// When the system lets us install no handler.
     pub(super) fn listen(ignored: &[i32], guarded: Option<AtTheStore>) -> Result<Self> {
+        let cannot =
+            |error: std::io::Error| Error::state(format!("cannot listen to signals: {error}"));
         let open = |kind: SignalKind| {
             if ignored.contains(&kind.as_raw_value()) {
                 return Ok(None);
             }
-            signal(kind)
-                .map(Some)
-                .map_err(|error| Error::state(format!("cannot listen to signals: {error}")))
+            signal(kind).map(Some).map_err(cannot)
+        };
+        let pressed = Arc::<AtomicBool>::default();
+        // Raised after the runtime was told: actions of one signal are taken in the order of their registration.
+        let press = |kind: SignalKind| -> Result<Option<Signal>> {
+            let signal = open(kind)?;
+            if signal.is_some() {
+                flag::register(kind.as_raw_value(), Arc::clone(&pressed)).map_err(cannot)?;
+            }
+            Ok(signal)
         };
         Ok(Self {
-            hang_up: open(SignalKind::hangup())?,
-            interrupt: open(SignalKind::interrupt())?,
-            terminate: open(SignalKind::terminate())?,
-            quit: open(SignalKind::quit())?,
+            hang_up: press(SignalKind::hangup())?,
+            interrupt: press(SignalKind::interrupt())?,
+            terminate: press(SignalKind::terminate())?,
+            quit: press(SignalKind::quit())?,
+            pressed,
             question: open(SignalKind::user_defined1())?,
             questioned_at: None,
             resized: None,
@@ -109,8 +124,12 @@ impl Signals {
         }
     }
 
-    /// What has already arrived, without waiting for it.
+    /// The press that has already arrived, without waiting for one.
     pub(super) async fn arrived(&mut self) -> Option<Received> {
+        // Several that come together may be found one by one.
+        if !self.pressed.swap(false, Ordering::AcqRel) {
+            return None;
+        }
         // The runtime looks at its signal pipe only when this task yields.
         tokio::task::yield_now().await;
         tokio::select! {

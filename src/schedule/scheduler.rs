@@ -17,6 +17,7 @@ use super::slots::Slots;
 use super::stage::{Cause, Discipline, Press, Raised, Stage, Stages};
 use super::stop::StopSequence;
 use super::straggler::DoneTimes;
+use super::unrecorded::Unrecorded;
 
 /// The number of SIGINT, the same on every Unix (POSIX `kill -2`).
 const SIGINT: i32 = 2;
@@ -73,6 +74,7 @@ pub struct Scheduler {
     queue: Queue,
     slots: Slots,
     active: BTreeMap<ItemIndex, Active>,
+    unrecorded: Unrecorded<Next>,
     /// Attempts of items that have been started.
     attempts: BTreeMap<ItemIndex, u32>,
     /// Attempts that failed by the item's own fault.
@@ -111,10 +113,6 @@ enum Active {
         /// When it is worth asking whether it has printed something.
         listen_at: Duration,
         stopping: Stopping,
-    },
-    Recording {
-        outcome: Outcome,
-        next: Next,
     },
     /// Between two attempts, of which the first ended like this.
     Waiting {
@@ -171,6 +169,7 @@ impl Scheduler {
             slots: Slots::new(limits.width),
             queue: Queue::new(items),
             active: BTreeMap::new(),
+            unrecorded: Unrecorded::new(unrecorded_max(&limits)),
             attempts: BTreeMap::new(),
             failures: BTreeMap::new(),
             requeues: BTreeMap::new(),
@@ -258,7 +257,6 @@ impl Scheduler {
                 Stopping::Told => None,
                 Stopping::WithTheRun(stop) | Stopping::Late(stop) => stop.next(),
             },
-            Active::Recording { .. } => None,
             Active::Waiting { until, .. } => Some(*until),
         };
         let first = self
@@ -293,7 +291,9 @@ impl Scheduler {
     /// Whether nothing runs, nothing waits to be recorded, and nothing more will start.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.active.is_empty() && (self.queue.is_empty() || self.is_stopping())
+        self.active.is_empty()
+            && self.unrecorded.is_empty()
+            && (self.queue.is_empty() || self.is_stopping())
     }
 
     /// How many items have come to which end so far.
@@ -434,8 +434,7 @@ impl Scheduler {
             ),
             _ => (outcome, self.retry(item, outcome, ending)),
         };
-        self.active
-            .insert(item, Active::Recording { outcome, next });
+        self.unrecorded.add(item, outcome, next, now);
         self.actions.push(Action::Record { item, outcome });
         if outcome.is_failure() && next == Next::End {
             self.count_failure(now);
@@ -519,19 +518,17 @@ impl Scheduler {
     }
 
     fn on_recorded(&mut self, item: ItemIndex, now: Duration) {
-        match self.active.remove(&item) {
-            Some(Active::Recording {
-                outcome,
-                next: Next::Requeue,
-            }) if !self.is_stopping() => {
+        let Some((outcome, next)) = self.unrecorded.remove(item) else {
+            debug_assert!(false, "a record came back that nobody asked for: {item:?}");
+            return;
+        };
+        match next {
+            Next::Requeue if !self.is_stopping() => {
                 self.last_outcomes.insert(item, outcome);
                 self.queue.put_back(item);
                 self.actions.push(Action::Emit(Notice::Requeued { item }));
             }
-            Some(Active::Recording {
-                outcome,
-                next: Next::Retry(wait),
-            }) if !self.is_stopping() => {
+            Next::Retry(wait) if !self.is_stopping() => {
                 let until = now.saturating_add(wait);
                 self.active.insert(item, Active::Waiting { until, outcome });
                 self.last_outcomes.insert(item, outcome);
@@ -543,11 +540,7 @@ impl Scheduler {
                     wait,
                 }));
             }
-            Some(Active::Recording { outcome, .. }) => self.end(item, outcome),
-            Some(Active::Reserving { .. } | Active::Running { .. } | Active::Waiting { .. })
-            | None => {
-                debug_assert!(false, "a record came back that nobody asked for: {item:?}");
-            }
+            Next::End | Next::Requeue | Next::Retry(_) => self.end(item, outcome),
         }
     }
 
@@ -566,7 +559,7 @@ impl Scheduler {
     }
 
     fn on_record_lost(&mut self, item: ItemIndex, now: Duration) {
-        self.active.remove(&item);
+        self.unrecorded.remove(item);
         self.tally.unrecorded += 1;
         match self.stages.raise(Stage::Draining, Cause::JournalLost) {
             Some(raised) => self.enter(raised, now),
@@ -643,7 +636,7 @@ impl Scheduler {
     fn end_what_waits(&mut self) {
         let waiting = |active: &Active| match active {
             Active::Waiting { outcome, .. } => Some(*outcome),
-            Active::Reserving { .. } | Active::Running { .. } | Active::Recording { .. } => None,
+            Active::Reserving { .. } | Active::Running { .. } => None,
         };
         let ended: Vec<(ItemIndex, Outcome)> = self
             .active
@@ -818,7 +811,7 @@ impl Scheduler {
         }
         while !self.is_stopping()
             && !self.queue.is_empty()
-            && self.recording() <= self.unrecorded_max()
+            && self.unrecorded.leaves_room(now)
             && self.holding_slots() < self.room.width()
         {
             let Some(slot) = self.slots.take() else {
@@ -850,28 +843,19 @@ impl Scheduler {
         self.active.values().filter(holds).count()
     }
 
-    /// A slow disk holds up new items, so that little is lost if we die; in sequential mode each one is on disk before
-    /// the next begins.
-    const fn unrecorded_max(&self) -> usize {
-        match self.limits.discipline {
-            Discipline::Shared => 0,
-            Discipline::Isolated => self.limits.width,
-        }
-    }
-
-    /// Records that are not on disk yet.
-    fn recording(&self) -> usize {
-        self.active
-            .values()
-            .filter(|active| matches!(active, Active::Recording { .. }))
-            .count()
-    }
-
     fn running(&self) -> usize {
         self.active
             .values()
             .filter(|active| matches!(active, Active::Running { .. }))
             .count()
+    }
+}
+
+/// So many outcomes may wait for a slow disk; in sequential mode each one is on disk before the next item begins.
+const fn unrecorded_max(limits: &Limits) -> usize {
+    match limits.discipline {
+        Discipline::Shared => 0,
+        Discipline::Isolated => limits.width,
     }
 }
 

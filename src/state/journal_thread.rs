@@ -7,8 +7,7 @@
 //! and nobody waits for it.
 //!
 //! The queue has no limit of its own, because [`JournalThread::record`] must never block and a record must never
-//! be dropped. The caller limits it to twice the number of worker slots: an item has to keep its slot until it is told
-//! that its end is recorded.
+//! be dropped. The caller limits it: it starts nothing new while too many outcomes are not on disk.
 
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -42,11 +41,11 @@ struct Waiting {
 /// What the thread tells.
 #[derive(Debug)]
 pub enum News {
-    /// A record is durable, or may not be.
+    /// Records are durable, or may not be.
     Recorded {
-        /// The caller's name for it.
-        token: u64,
-        /// Why it may not be durable.
+        /// The caller's names for them, in their order.
+        tokens: Vec<u64>,
+        /// Why they may not be durable.
         result: Result<()>,
     },
     /// The disk is full: what runs can still be recorded, and nothing else should be started. Said once.
@@ -54,9 +53,9 @@ pub enum News {
 }
 
 impl JournalThread {
-    /// Starts the thread for a run of `width` items at once, of which as many may end before one is recorded.
+    /// Starts the thread. No more than `gather_max` records wait for others that could share their fsync.
     ///
-    /// `tell` is called on that thread, once for everything that was recorded and in that order: with `Ok` after its
+    /// `tell` is called on that thread, for everything that was recorded and in that order: with `Ok` after its
     /// fsync came back, or with the reason why it may not be durable. It should hand the news on and return; while it
     /// blocks, nothing is written.
     ///
@@ -65,7 +64,7 @@ impl JournalThread {
     /// Exit 74 when there is no room for what may have to be recorded, or the system gives us no thread.
     pub fn start(
         mut journal: Journal,
-        width: usize,
+        gather_max: usize,
         tell: impl Fn(News) + Send + 'static,
     ) -> Result<Self> {
         if let Some(shortage) = journal.shortage() {
@@ -73,7 +72,7 @@ impl JournalThread {
         }
         let (queue, waiting) = batches(Pace {
             gap: GAP,
-            whole: width,
+            whole: gather_max,
             limit: usize::MAX,
         });
         let thread = Builder::new()
@@ -138,9 +137,10 @@ fn commit_all(
             let _poisoned = journal.note(&records);
             Ok(())
         };
-        for token in tokens.into_iter().flatten() {
+        if counts {
+            let tokens = tokens.into_iter().flatten().collect();
             let result = written.clone();
-            tell(News::Recorded { token, result });
+            tell(News::Recorded { tokens, result });
         }
         result = result.and(written);
         if let Some(shortage) = journal.shortage().filter(|_| !shortage_is_told) {
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
     use crate::output::mask::Masker;
 
-    const WIDTH: usize = 8;
+    const GATHER_MAX: usize = 8;
 
     fn masked(record: Record) -> Masked<Record> {
         Masker::default().mask(record)
@@ -189,9 +189,9 @@ mod tests {
     }
 
     /// What a full disk has to do with it is tested with a full disk.
-    fn recorded(news: News) -> (u64, Result<()>) {
+    fn recorded(news: News) -> (Vec<u64>, Result<()>) {
         match news {
-            News::Recorded { token, result } => (token, result),
+            News::Recorded { tokens, result } => (tokens, result),
             News::Shortage(shortage) => panic!("{shortage}"),
         }
     }
@@ -204,13 +204,15 @@ mod tests {
     fn done_is_said_in_order_and_only_of_what_is_in_the_journal() {
         let (_base, directory, journal) = workflow();
         let said = Arc::new(Mutex::new(Vec::new()));
-        let thread = JournalThread::start(journal, WIDTH, {
+        let thread = JournalThread::start(journal, GATHER_MAX, {
             let (said, directory) = (Arc::clone(&said), Arc::clone(&directory));
             move |news| {
-                let (token, result) = recorded(news);
+                let (tokens, result) = recorded(news);
                 result.unwrap();
-                assert!(read(&directory).last(&record(token).item).is_some());
-                said.lock().unwrap().push(token);
+                let history = read(&directory);
+                let is_in_it = |&token: &u64| history.last(&record(token).item).is_some();
+                assert!(tokens.iter().all(is_in_it));
+                said.lock().unwrap().extend(tokens);
             }
         })
         .unwrap();
@@ -227,7 +229,7 @@ mod tests {
     fn what_is_noted_stands_before_what_is_recorded_later_and_nothing_is_told_of_it() {
         let (_base, directory, journal) = workflow();
         let (said, told) = channel();
-        let thread = JournalThread::start(journal, WIDTH, move |news| {
+        let thread = JournalThread::start(journal, GATHER_MAX, move |news| {
             said.send(recorded(news).0).unwrap();
         })
         .unwrap();
@@ -235,7 +237,7 @@ mod tests {
         thread.note(masked(sample_start("item-7", 1)));
         thread.record(7, masked(record(7))).unwrap();
         thread.finish().unwrap();
-        assert_eq!(told.iter().collect::<Vec<_>>(), [7]);
+        assert_eq!(told.iter().collect::<Vec<_>>(), [[7]]);
         assert_eq!(read(&directory).records(), 3);
     }
 
@@ -244,14 +246,17 @@ mod tests {
         let (_base, directory, journal) = workflow();
         let (first_said, wait_for_first) = channel();
         let (go_on, wait_to_go_on) = channel();
-        let counts = Arc::new(Mutex::new(Vec::new()));
-        let thread = JournalThread::start(journal, WIDTH, {
-            let (counts, directory) = (Arc::clone(&counts), Arc::clone(&directory));
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let thread = JournalThread::start(journal, GATHER_MAX, {
+            let (said, directory) = (Arc::clone(&said), Arc::clone(&directory));
             move |news| {
-                let (token, result) = recorded(news);
+                let (tokens, result) = recorded(news);
                 result.unwrap();
-                counts.lock().unwrap().push(read(&directory).records());
-                if token == 0 {
+                let is_first = tokens == [0];
+                said.lock()
+                    .unwrap()
+                    .push((tokens, read(&directory).records()));
+                if is_first {
                     first_said.send(()).unwrap();
                     wait_to_go_on.recv().unwrap();
                 }
@@ -265,20 +270,20 @@ mod tests {
         }
         go_on.send(()).unwrap();
         thread.finish().unwrap();
-        assert_eq!(*counts.lock().unwrap(), [&[1][..], &[11; 10]].concat());
+        let together = (1..=10).collect();
+        assert_eq!(*said.lock().unwrap(), [(vec![0], 1), (together, 11)]);
     }
 
     #[test]
     fn what_is_not_durable_is_named_with_the_reason() {
         let (_base, directory, journal) = workflow();
         let said = Arc::new(Mutex::new(Vec::new()));
-        let thread = JournalThread::start(journal, WIDTH, {
+        let thread = JournalThread::start(journal, GATHER_MAX, {
             let (said, path) = (Arc::clone(&said), directory.journal_path());
             move |news| {
-                let (token, result) = recorded(news);
-                said.lock()
-                    .unwrap()
-                    .push((token, result.err().map(|e| e.status())));
+                let (tokens, result) = recorded(news);
+                let status = result.err().map(|error| error.status());
+                said.lock().unwrap().push((tokens, status));
                 let _ = fs::remove_file(&path);
             }
         })
@@ -295,14 +300,15 @@ mod tests {
             error.to_string().contains("removed during the run"),
             "{error}"
         );
-        assert_eq!(*said.lock().unwrap(), [(0, None), (1, state), (2, state)]);
+        let expected = [(vec![0], None), (vec![1], state), (vec![2], state)];
+        assert_eq!(*said.lock().unwrap(), expected);
     }
 
     #[test]
     fn a_thread_that_died_is_noticed() {
         let (_base, _directory, journal) = workflow();
         let thread =
-            JournalThread::start(journal, WIDTH, |_| panic!("expected by this test")).unwrap();
+            JournalThread::start(journal, GATHER_MAX, |_| panic!("expected by this test")).unwrap();
         thread.record(0, masked(record(0))).unwrap();
         while thread.record(1, masked(record(1))).is_ok() {
             std::thread::yield_now();

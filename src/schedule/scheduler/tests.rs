@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::super::retry::{ExitCodes, JITTER_PERCENT_MAX, RETRY_AFTER};
 use super::super::room::{CROWDED_WAIT, NO_ROOM_TIME_MAX};
 use super::super::straggler::STRAGGLER_AFTER_MIN;
+use super::super::unrecorded::QUICK_DISK;
 use super::*;
 
 const A: ItemIndex = ItemIndex(0);
@@ -153,11 +154,22 @@ fn a_disk_that_falls_behind_holds_up_new_items() {
         .started(&[A])
         .expect(exited(A, 0), &[record(A, Outcome::Done), reserve(B)])
         .expect(granted(B), &[spawn(B, 1)])
+        .after(QUICK_DISK + Duration::from_nanos(1))
         .expect(exited(B, 0), &[record(B, Outcome::Done)])
         .expect(
             Event::Recorded { item: A },
             &[ended(A, Outcome::Done), reserve(C)],
         );
+}
+
+#[test]
+fn a_quick_disk_holds_up_no_short_item() {
+    Script::new(3, limits(1))
+        .started(&[A])
+        .expect(exited(A, 0), &[record(A, Outcome::Done), reserve(B)])
+        .expect(granted(B), &[spawn(B, 1)])
+        .after(QUICK_DISK)
+        .expect(exited(B, 0), &[record(B, Outcome::Done), reserve(C)]);
 }
 
 #[test]
