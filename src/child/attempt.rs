@@ -414,8 +414,13 @@ mod tests {
     use std::collections::BTreeMap;
     use std::path::PathBuf;
 
+    use super::super::control::Wakes;
     use super::super::environment::BaseEnvironment;
     use super::*;
+
+    fn control() -> Control {
+        Control::new(&Wakes::default(), || {}).unwrap()
+    }
 
     fn environment() -> Environment {
         let base = BaseEnvironment::unchanged(&BTreeMap::new());
@@ -472,11 +477,7 @@ mod tests {
     fn run(script: &str) -> (Ending, Kept) {
         let mut kept = Kept::default();
         let ending = shell(script)
-            .run(
-                &Control::new(|| {}).unwrap(),
-                &mut kept,
-                &mut ReadBuffer::default(),
-            )
+            .run(&control(), &mut kept, &mut ReadBuffer::default())
             .ending;
         (ending, kept)
     }
@@ -527,18 +528,14 @@ mod tests {
             ..Kept::default()
         };
         let ending = shell(&script)
-            .run(
-                &Control::new(|| {}).unwrap(),
-                &mut kept,
-                &mut ReadBuffer::default(),
-            )
+            .run(&control(), &mut kept, &mut ReadBuffer::default())
             .ending;
         assert_eq!((ending, kept.partials), (Ending::Exited(6), 1));
     }
 
     #[test]
     fn a_signal_that_was_sent_before_the_spawn_reaches_the_child() {
-        let control = Control::new(|| {}).unwrap();
+        let control = control();
         control.signal(StopSignal::Terminate);
         let ending = shell("sleep 1000")
             .run(&control, &mut Kept::default(), &mut ReadBuffer::default())
@@ -548,7 +545,7 @@ mod tests {
 
     #[test]
     fn a_blocked_reader_loses_nothing_and_a_kill_does_not_wait_for_it() {
-        let control = Control::new(|| {}).unwrap();
+        let control = control();
         let mut kept = Kept {
             blocked: true,
             ..Kept::default()
@@ -567,11 +564,7 @@ mod tests {
             ..shell("")
         };
         let ending = attempt
-            .run(
-                &Control::new(|| {}).unwrap(),
-                &mut Kept::default(),
-                &mut ReadBuffer::default(),
-            )
+            .run(&control(), &mut Kept::default(), &mut ReadBuffer::default())
             .ending;
         let expected = "/no/such or its interpreter does not exist";
         assert_eq!(ending, Ending::Unstartable(expected.to_owned()));

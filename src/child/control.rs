@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -25,11 +25,33 @@ pub enum Request {
 #[derive(Clone)]
 pub struct Control(Arc<Mailbox>);
 
+/// What has woken the threads of attempts that are over, for others: to make one costs two system calls. Cloned handles
+/// share it.
+///
+/// Somebody may still write to such a one for its last owner. The next owner then looks at its mailbox in vain.
+#[derive(Clone, Debug, Default)]
+pub struct Wakes(Arc<Mutex<Vec<Arc<EventFd>>>>);
+
+impl Wakes {
+    fn take(&self) -> nix::Result<Arc<EventFd>> {
+        if let Some(wake) = self.list().pop() {
+            return Ok(wake);
+        }
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        EventFd::from_flags(flags).map(Arc::new)
+    }
+
+    fn list(&self) -> MutexGuard<'_, Vec<Arc<EventFd>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 struct Mailbox {
     requests: Mutex<Vec<Request>>,
     /// Called when the attempt has been suspended, on its own thread.
     on_suspended: Box<dyn Fn() + Send + Sync>,
     wake: Arc<EventFd>,
+    wakes: Wakes,
     began: Instant,
     /// Of the last byte, in milliseconds since `began`.
     heard_ms: AtomicU64,
@@ -41,19 +63,27 @@ struct Mailbox {
     suspended: AtomicBool,
 }
 
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.wakes.list().push(Arc::clone(&self.wake));
+    }
+}
+
 impl Control {
-    /// An empty mailbox. `on_suspended` is called after every [`Control::suspend`], when nothing of the item runs.
+    /// An empty mailbox, with a descriptor of `wakes`. `on_suspended` is called after every [`Control::suspend`], when nothing of the item runs.
     ///
     /// # Errors
     ///
     /// When the process has no descriptor left for it.
-    pub fn new(on_suspended: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
-        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        let wake = EventFd::from_flags(flags)?;
+    pub fn new(
+        wakes: &Wakes,
+        on_suspended: impl Fn() + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
         Ok(Self(Arc::new(Mailbox {
             requests: Mutex::default(),
             on_suspended: Box::new(on_suspended),
-            wake: Arc::new(wake),
+            wake: wakes.take()?,
+            wakes: wakes.clone(),
             began: now(),
             heard_ms: AtomicU64::default(),
             blocked: AtomicBool::default(),
@@ -195,12 +225,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_wake_that_came_too_late_asks_the_next_attempt_for_nothing() {
+        let wakes = Wakes::default();
+        let control = || Control::new(&wakes, || ()).unwrap();
+        let first = control();
+        let late = Arc::clone(first.wake());
+        drop(first);
+        late.write(1).unwrap();
+        let next = control();
+        assert!(Arc::ptr_eq(&late, next.wake()));
+        // It returns at once.
+        next.wait(PollTimeout::NONE);
+        next.serve(|request| panic!("{request:?}"));
+        assert_eq!(next.wake().read(), Err(nix::errno::Errno::EAGAIN));
+        assert!(!Arc::ptr_eq(&late, control().wake()), "it is taken");
+    }
+
+    #[test]
     fn who_waits_for_a_suspended_item_goes_on_when_it_is_resumed_or_stopped() {
         for go_on in [Control::resume, |control: &Control| {
             control.signal(StopSignal::Interrupt);
         }] {
             let (suspended, seen) = channel();
-            let control = Control::new(move || suspended.send(()).unwrap()).unwrap();
+            let control =
+                Control::new(&Wakes::default(), move || suspended.send(()).unwrap()).unwrap();
             control.wait_while_suspended();
             control.suspend();
             let theirs = control.clone();

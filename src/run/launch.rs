@@ -18,7 +18,7 @@ use super::status_file::{StatusFile, StatusFiles};
 use super::status_watch::StatusWatch;
 use super::workers::{self, Workers};
 use crate::child::attempt::{Attempt, Ended};
-use crate::child::control::Control;
+use crate::child::control::{Control, Wakes};
 use crate::child::environment::{Additions, BaseEnvironment, arguments};
 use crate::child::kin::{Marker, Orphans, Rest};
 use crate::child::preflight::find_program;
@@ -91,6 +91,7 @@ pub(super) struct Launcher {
     terminal: TerminalHandle,
     messages: UnboundedSender<Message>,
     workers: Workers,
+    wakes: Wakes,
     judge: Arc<Judge>,
     /// The width of the longest id, as far as others are aligned with it.
     id_columns: usize,
@@ -287,6 +288,7 @@ impl Launcher {
             masker,
             terminal,
             workers: Workers::new(messages.clone()),
+            wakes: Wakes::default(),
             messages,
             judge: Arc::new(judge),
             id_columns: id_columns
@@ -373,7 +375,7 @@ impl Launcher {
             // The loop is gone only when the whole process is going.
             let _nobody = messages.send(Message::Suspended(index));
         };
-        let control = Control::new(on_suspended)
+        let control = Control::new(&self.wakes, on_suspended)
             .map_err(|error| Ending::Crowded(format!("there is no eventfd for it: {error}")))?;
         Ok((Work { command, verify }, control))
     }

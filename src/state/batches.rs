@@ -1,7 +1,7 @@
 //! A queue whose reader takes everything that waits at once, and lets it gather for a moment when much comes: the way of
 //! records and events to the threads that write them.
 //!
-//! What comes after a silence is taken at once. Behind it batches are at least a gap apart, unless a whole one has
+//! What comes after a silence is taken at once. Behind what counts batches are at least a gap apart, unless a whole one has
 //! gathered, so that a disk is asked a few hundred times a second at most, and a sender wakes the reader as rarely.
 //! [`Sender::send`] never blocks; whoever needs a bound has it refuse.
 
@@ -36,7 +36,7 @@ pub(super) struct Sender<T>(Arc<Shared<T>>);
 #[derive(Debug)]
 pub(super) struct Receiver<T> {
     shared: Arc<Shared<T>>,
-    /// When the last batch was taken.
+    /// When the last batch was taken in which anything counted.
     taken_at: Option<Instant>,
 }
 
@@ -117,6 +117,8 @@ impl<T> Sender<T> {
         };
         if is_awaited {
             queue.reader = Reader::Busy;
+            // Else it would wake up only to wait for the lock.
+            drop(queue);
             wake.notify_one();
         }
         Ok(())
@@ -148,10 +150,12 @@ impl<T> Receiver<T> {
             (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
         queue.reader = Reader::Busy;
-        queue.counted = 0;
+        let counts = std::mem::take(&mut queue.counted) > 0;
         let batch = std::mem::take(&mut queue.waiting);
         drop(queue);
-        self.taken_at = Some(now());
+        if counts {
+            self.taken_at = Some(now());
+        }
         (!batch.is_empty()).then_some(batch)
     }
 

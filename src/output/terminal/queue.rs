@@ -147,7 +147,7 @@ impl Shared {
         }
         lane.block_bytes += block.get().len();
         queue.push(target, block.into_inner(), Kind::Block);
-        self.wake_if_asleep(&mut queue);
+        self.release(queue);
         Ok(())
     }
 
@@ -176,7 +176,7 @@ impl Shared {
         let mut queue = self.lock();
         if queue.is_written(target) {
             queue.push(target, bytes, Kind::Own);
-            self.wake_if_asleep(&mut queue);
+            self.release(queue);
         }
     }
 
@@ -186,7 +186,7 @@ impl Shared {
         let mut queue = self.lock();
         if queue.status != lines {
             queue.status = lines;
-            self.wake_if_asleep(&mut queue);
+            self.release(queue);
         }
     }
 
@@ -195,7 +195,7 @@ impl Shared {
         // Once the thread has ended, nobody would drop it.
         if queue.stage < Stage::Ended {
             queue.unsettled.push(token);
-            self.wake_if_asleep(&mut queue);
+            self.release(queue);
         }
     }
 
@@ -211,7 +211,7 @@ impl Shared {
     pub(super) fn close(&self) {
         let mut queue = self.lock();
         queue.stage = queue.stage.max(Stage::Closing);
-        self.wake_if_asleep(&mut queue);
+        self.release(queue);
     }
 
     pub(super) fn abandon(&self) {
@@ -253,8 +253,11 @@ impl Shared {
         let _ = self.wake.read();
     }
 
-    fn wake_if_asleep(&self, queue: &mut Queue) {
-        if std::mem::take(&mut queue.asleep) {
+    /// Gives the queue back, and wakes the writing thread if it sleeps; it would else wake up only to wait for the lock.
+    fn release(&self, mut queue: MutexGuard<'_, Queue>) {
+        let is_asleep = std::mem::take(&mut queue.asleep);
+        drop(queue);
+        if is_asleep {
             wake(&self.wake);
         }
     }
