@@ -1,4 +1,5 @@
-//! What a program answers on stdout, within limits of time and size: `git`, `gh` and the commands that print keys.
+//! What a program answers on stdout, within limits of time and size: `git`, `gh` and the commands that print keys; and how
+//! any program of ours is started that does no item's work.
 //!
 //! Its stdin is empty, and its stderr is dropped, because nobody has checked it for secrets. What it says may be a
 //! secret itself, so it is wiped when it is dropped. No shell is involved.
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use zeroize::Zeroizing;
 
@@ -39,7 +41,7 @@ impl Answer {
 /// what the system says. The program itself does not run any more then.
 pub fn ask(command: &mut Command, time_max: Duration, bytes_max: usize) -> io::Result<Answer> {
     let command = command.stdin(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let mut child = start(command.stdout(Stdio::piped()))?;
     let bytes = listen(&mut child, time_max, bytes_max);
     if bytes.is_err() {
         // Unreaped until the wait below, so the signal meets no stranger. It may have ended meanwhile.
@@ -52,6 +54,21 @@ pub fn ask(command: &mut Command, time_max: Duration, bytes_max: usize) -> io::R
         status,
         text: Zeroizing::new(text.to_owned()),
     })
+}
+
+/// Starts `command` with SIGCHLD as programs expect it: a child inherits what its thread blocks, and we block it.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn start(command: &mut Command) -> io::Result<Child> {
+    let mut ours = SigSet::empty();
+    ours.add(Signal::SIGCHLD);
+    let before = SigSet::thread_get_mask()?;
+    ours.thread_unblock()?;
+    let started = command.spawn();
+    before.thread_set_mask()?;
+    started
 }
 
 fn listen(
@@ -172,6 +189,18 @@ mod tests {
             let error = ask(command.args(["-c", script]), Duration::from_millis(20), 100);
             assert_eq!(error.unwrap_err().kind(), ErrorKind::TimedOut, "{script}");
         }
+    }
+
+    #[test]
+    fn a_program_finds_sigchld_unblocked_though_we_block_it() {
+        let mut ours = SigSet::empty();
+        ours.add(Signal::SIGCHLD);
+        ours.thread_block().unwrap();
+        let answer = ask_shell("grep SigBlk /proc/self/status", 100).unwrap();
+        let mask = answer.first_line().trim_start_matches("SigBlk:").trim();
+        let mask = u64::from_str_radix(mask, 16).unwrap();
+        assert_eq!(mask >> (Signal::SIGCHLD as i32 - 1) & 1, 0);
+        assert!(SigSet::thread_get_mask().unwrap().contains(Signal::SIGCHLD));
     }
 
     #[test]

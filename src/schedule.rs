@@ -17,3 +17,4 @@ pub mod slots;
 pub mod stage;
 pub mod stop;
 pub mod straggler;
+pub mod unrecorded;

@@ -101,11 +101,12 @@ fn descriptor(signals: &SigSet) -> nix::Result<SignalFd> {
     SignalFd::with_flags(signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
 }
 
-/// In our process group, with our terminal, and with the signal mask that we were started with; only SIGTSTP is blocked
-/// from its first instant on.
+/// In our process group, with our terminal, and with the signal mask that we were started with; from its first instant on
+/// SIGTSTP is blocked, and SIGCHLD: it waits for its children by descriptor, and once one is pending, no other one wakes
+/// a thread of it.
 fn start(arguments: &[CString], environment: &[CString], mask: &SigSet) -> io::Result<Pid> {
     let mut attributes = PosixSpawnAttr::init()?;
-    attributes.set_sigmask(&(*mask | suspend_signal()))?;
+    attributes.set_sigmask(&(*mask | suspend_signal() | Signal::SIGCHLD))?;
     attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK)?;
     let mut variables = environment.to_vec();
     let own_number = format!("{GUARD_VARIABLE}={}", Pid::this());

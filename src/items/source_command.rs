@@ -6,6 +6,7 @@
 
 use super::collected::Collected;
 use super::list;
+use crate::answer;
 use crate::error::{Error, Result};
 use crate::escape::{quoted, shown};
 use nix::errno::Errno;
@@ -88,14 +89,14 @@ fn spawn(argv: &[String], directory: &Path, name: &str) -> Result<Child> {
         Error::usage("the list command is empty")
             .with_hint("name a program, like items = { command = [\"./list-items\"] }")
     })?;
-    Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(arguments)
         .current_dir(directory)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| cannot_start(name, directory, &error))
+        .stderr(Stdio::piped());
+    answer::start(&mut command).map_err(|error| cannot_start(name, directory, &error))
 }
 
 fn cannot_start(name: &str, directory: &Path, error: &io::Error) -> Error {
