@@ -9,7 +9,7 @@ use crate::bench::{Bench, static_child};
 use crate::measure::{Sample, run, run_into_pipe};
 use crate::runner::{Keys, Task, workspace};
 use crate::table::{Cell, Row, Unit, median};
-use crate::{child, journal, masking};
+use crate::{child, journal, masking, slow_disk};
 
 pub(crate) fn rows(bench: &Bench) -> io::Result<Vec<Row>> {
     let mut rows = items(bench)?;
@@ -44,6 +44,17 @@ fn items(bench: &Bench) -> io::Result<Vec<Row>> {
         rows.push(row("… CPU", Unit::Milliseconds, &pairs, |it| {
             share(it.cpu)
         }));
+    }
+    if slow_disk::can_be_had() {
+        let on = |folder: &Path, disk| {
+            let mut command = bench.ours().command(&task, folder)?;
+            slow_disk::run(&mut command, &bench.interrupt, disk)
+        };
+        let none = |folder: &Path| on(folder, slow_disk::NONE);
+        let slow = |folder: &Path| on(folder, slow_disk::SLOW);
+        let pairs = pairs(bench, rounds, none, slow)?;
+        let what = "an item on a disk whose fsync takes 20 ms, against one that takes none";
+        rows.push(row(what, Unit::Milliseconds, &pairs, |it| share(it.wall)));
     }
     let pooled = |folder: &Path| {
         let mut command = bench.ours().command(&task, folder)?;

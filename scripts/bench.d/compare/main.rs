@@ -17,23 +17,32 @@ mod measure;
 mod output;
 mod resume;
 mod runner;
+mod slow_disk;
 mod table;
 mod text;
 
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bench::Bench;
+use signal_hook::low_level::emulate_default_handler;
 use table::Row;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    let signal = Arc::<AtomicUsize>::default();
     let done = match words.first().map(String::as_str) {
         Some("floor") => floor::run(&words[1..]),
         Some("child") => child::run(&words[1..]),
-        _ => compare(&words),
+        _ => compare(&words, &signal),
     };
+    if let number @ 1.. = signal.load(Ordering::Relaxed) {
+        // It does not return.
+        let _died = emulate_default_handler(i32::try_from(number).expect("a signal"));
+    }
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -44,7 +53,7 @@ fn main() -> ExitCode {
 }
 
 /// `[--quick] ORCHESTRATE PEERS SCRATCH [THEME…]`
-fn compare(words: &[String]) -> io::Result<()> {
+fn compare(words: &[String], signal: &Arc<AtomicUsize>) -> io::Result<()> {
     let (options, words): (Vec<_>, Vec<_>) = words.iter().partition(|word| word.starts_with("--"));
     let [orchestrate, peers, scratch, themes @ ..] = &words[..] else {
         return Err(io::Error::other(
@@ -52,7 +61,7 @@ fn compare(words: &[String]) -> io::Result<()> {
         ));
     };
     nix::sys::prctl::set_child_subreaper(true)?;
-    let interrupt = measure::Interrupt::new()?;
+    let interrupt = measure::Interrupt::new(signal)?;
     let scratch = tempfile::Builder::new()
         .prefix("orchestrate-bench.")
         .tempdir_in(scratch)?;

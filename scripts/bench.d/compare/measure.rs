@@ -3,6 +3,8 @@
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -28,9 +30,12 @@ pub(crate) struct Sample {
 pub(crate) struct Interrupt(PipeReader);
 
 impl Interrupt {
-    pub(crate) fn new() -> io::Result<Self> {
+    /// `which` becomes the number of the signal.
+    pub(crate) fn new(which: &Arc<AtomicUsize>) -> io::Result<Self> {
         let (reader, writer) = io::pipe()?;
         for signal in [SIGINT, SIGTERM, SIGHUP] {
+            let number = usize::try_from(signal).expect("a small number");
+            signal_hook::flag::register_usize(signal, Arc::clone(which), number)?;
             signal_hook::low_level::pipe::register(signal, OwnedFd::from(writer.try_clone()?))?;
         }
         Ok(Self(reader))
