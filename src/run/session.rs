@@ -53,7 +53,6 @@ use crate::schedule::bottleneck::Bottleneck;
 use crate::schedule::clock::Clock;
 use crate::schedule::event::{Action, Ending, Event, ItemIndex, Outcome};
 use crate::schedule::scheduler::Scheduler;
-use crate::schedule::unrecorded::UNRECORDED_MAX;
 use crate::state::directory::{RunDirectory, StateDirectory};
 use crate::state::journal::Journal;
 use crate::state::journal_thread::{JournalThread, News};
@@ -238,7 +237,7 @@ impl<'a> Session<'a> {
         let blocks = blocks(&visit, &run, &masker)?;
         let slots = keys.as_ref().map_or(usize::MAX, Keys::slots);
         let limits = limits(&visit, slots, items.len())?;
-        let journal = journal_thread(journal, invocation.mode, told)?;
+        let journal = journal_thread(journal, told)?;
         let at_once = at_once(limits.width, None, items.len());
         Ok(Self {
             command: command_fingerprint(&invocation.workflow),
@@ -424,6 +423,11 @@ impl<'a> Session<'a> {
                 self.perform(action);
             }
         }
+        if let Some(journal) = &self.journal
+            && self.scheduler.waits_for_the_disk()
+        {
+            journal.hurry();
+        }
         self.note_load(now);
     }
 
@@ -578,17 +582,8 @@ fn chronicle(
     chronicle
 }
 
-fn journal_thread(
-    journal: Journal,
-    mode: Mode,
-    messages: UnboundedSender<Message>,
-) -> Result<JournalThread> {
-    let gather_max = match mode {
-        // Nothing else can end while the next item waits for it.
-        Mode::Sequential => 1,
-        Mode::Parallel(_) => UNRECORDED_MAX,
-    };
-    JournalThread::start(journal, gather_max, move |news| {
+fn journal_thread(journal: Journal, messages: UnboundedSender<Message>) -> Result<JournalThread> {
+    JournalThread::start(journal, move |news| {
         let message = match news {
             News::Recorded { tokens, result } => {
                 let item = |token| ItemIndex(usize::try_from(token).unwrap_or(usize::MAX));

@@ -296,6 +296,12 @@ impl Scheduler {
             && (self.queue.is_empty() || self.is_stopping())
     }
 
+    /// Whether nothing runs, and outcomes wait to be recorded.
+    #[must_use]
+    pub fn waits_for_the_disk(&self) -> bool {
+        !self.unrecorded.is_empty() && self.holding_slots() == 0
+    }
+
     /// How many items have come to which end so far.
     #[must_use]
     pub const fn tally(&self) -> Tally {

@@ -2,7 +2,7 @@
 //! records and events to the threads that write them.
 //!
 //! What comes after a silence is taken at once. Behind what counts batches are at least a gap apart, unless a whole one has
-//! gathered, so that a disk is asked a few hundred times a second at most, and a sender wakes the reader as rarely.
+//! gathered or the sender is in a hurry, so that a disk is asked a few hundred times a second at most, and a sender wakes the reader as rarely.
 //! [`Sender::send`] never blocks; whoever needs a bound has it refuse.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -53,6 +53,8 @@ struct Queue<T> {
     /// How many of them count.
     counted: usize,
     reader: Reader,
+    /// Nothing else will come that could be taken with it.
+    is_urgent: bool,
     is_closed: bool,
 }
 
@@ -76,6 +78,7 @@ pub(super) fn batches<T>(pace: Pace) -> (Sender<T>, Receiver<T>) {
             waiting: Vec::new(),
             counted: 0,
             reader: Reader::Busy,
+            is_urgent: false,
             is_closed: false,
         }),
         wake: Condvar::new(),
@@ -125,6 +128,19 @@ impl<T> Sender<T> {
     }
 }
 
+impl<T> Sender<T> {
+    /// Has what waits taken without a gap. Never blocks.
+    pub(super) fn hurry(&self) {
+        let mut queue = self.0.lock();
+        queue.is_urgent = !queue.waiting.is_empty();
+        if queue.is_urgent && queue.reader == Reader::Gathering {
+            queue.reader = Reader::Busy;
+            drop(queue);
+            self.0.wake.notify_one();
+        }
+    }
+}
+
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         self.0.lock().is_closed = true;
@@ -143,6 +159,7 @@ impl<T> Receiver<T> {
         }
         while let Some(rest) = self.gap_left(pace)
             && queue.counted < pace.whole
+            && !queue.is_urgent
             && !queue.is_closed
         {
             queue.reader = Reader::Gathering;
@@ -150,6 +167,7 @@ impl<T> Receiver<T> {
             (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
         queue.reader = Reader::Busy;
+        queue.is_urgent = false;
         let counts = std::mem::take(&mut queue.counted) > 0;
         let batch = std::mem::take(&mut queue.waiting);
         drop(queue);
@@ -225,6 +243,32 @@ mod tests {
             sender.send(it, true).unwrap();
             assert_eq!(receiver.next(), Some(vec![it]));
         }
+    }
+
+    #[test]
+    fn who_is_in_a_hurry_waits_for_no_gap() {
+        let (sender, mut receiver) = batches(PACE);
+        sender.hurry();
+        let (said, told) = std::sync::mpsc::channel();
+        let reading = thread::spawn(move || {
+            while let Some(batch) = receiver.next() {
+                said.send(batch).unwrap();
+            }
+        });
+        for it in 1..=3 {
+            sender.send(it, true).unwrap();
+            // Whatever the reader is doing.
+            sender.hurry();
+            assert_eq!(told.recv(), Ok(vec![it]));
+        }
+        // That was then.
+        sender.hurry();
+        for it in [4, 5, 6] {
+            sender.send(it, true).unwrap();
+        }
+        assert_eq!(told.recv(), Ok(vec![4, 5, 6]));
+        drop(sender);
+        reading.join().unwrap();
     }
 
     #[test]

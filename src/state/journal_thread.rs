@@ -3,7 +3,7 @@
 //! `run.rs` starts it with the open journal and a function that brings news back into the loop. It is the only
 //! one that appends while the run lasts. An fsync may take half a minute; meanwhile the loop answers signals, and
 //! what is recorded meanwhile waits together and then shares one write and one fsync (group commit). Where items end
-//! faster than that, records gather for 5 ms. What is only noted, that an attempt begins, costs a write and no fsync,
+//! faster than that, records gather for 20 ms. What is only noted, that an attempt begins, costs a write and no fsync,
 //! and nobody waits for it.
 //!
 //! The queue has no limit of its own, because [`JournalThread::record`] must never block and a record must never
@@ -18,9 +18,9 @@ use super::record::Record;
 use crate::error::{Error, Result};
 use crate::output::mask::Masked;
 
-/// Between two fsyncs lies at least this, unless as many ends as can gather have: a record that comes after a silence is
-/// on disk as soon as the disk can, and two thousand items a second do not ask it two thousand times.
-const GAP: Duration = Duration::from_millis(5);
+/// Between two fsyncs lies at least this, unless somebody is in a hurry: a record that comes after a silence is on disk as
+/// soon as the disk can, and two thousand items a second do not ask it two thousand times.
+const GAP: Duration = Duration::from_millis(20);
 
 /// The journal with a thread of its own.
 ///
@@ -53,7 +53,7 @@ pub enum News {
 }
 
 impl JournalThread {
-    /// Starts the thread. No more than `gather_max` records wait for others that could share their fsync.
+    /// Starts the thread.
     ///
     /// `tell` is called on that thread, for everything that was recorded and in that order: with `Ok` after its
     /// fsync came back, or with the reason why it may not be durable. It should hand the news on and return; while it
@@ -62,17 +62,13 @@ impl JournalThread {
     /// # Errors
     ///
     /// Exit 74 when there is no room for what may have to be recorded, or the system gives us no thread.
-    pub fn start(
-        mut journal: Journal,
-        gather_max: usize,
-        tell: impl Fn(News) + Send + 'static,
-    ) -> Result<Self> {
+    pub fn start(mut journal: Journal, tell: impl Fn(News) + Send + 'static) -> Result<Self> {
         if let Some(shortage) = journal.shortage() {
             return Err(shortage);
         }
         let (queue, waiting) = batches(Pace {
             gap: GAP,
-            whole: gather_max,
+            whole: usize::MAX,
             limit: usize::MAX,
         });
         let thread = Builder::new()
@@ -101,6 +97,11 @@ impl JournalThread {
         };
         // The next record that counts learns that the thread has ended.
         let _ended = self.queue.send(waiting, false);
+    }
+
+    /// Nothing else comes for now that could share the fsync of what was handed over: it need not wait. Never blocks.
+    pub fn hurry(&self) {
+        self.queue.hurry();
     }
 
     /// Waits until everything that was recorded is durable, that was told, and the thread has ended.
@@ -166,8 +167,6 @@ mod tests {
     use super::*;
     use crate::output::mask::Masker;
 
-    const GATHER_MAX: usize = 8;
-
     fn masked(record: Record) -> Masked<Record> {
         Masker::default().mask(record)
     }
@@ -204,7 +203,7 @@ mod tests {
     fn done_is_said_in_order_and_only_of_what_is_in_the_journal() {
         let (_base, directory, journal) = workflow();
         let said = Arc::new(Mutex::new(Vec::new()));
-        let thread = JournalThread::start(journal, GATHER_MAX, {
+        let thread = JournalThread::start(journal, {
             let (said, directory) = (Arc::clone(&said), Arc::clone(&directory));
             move |news| {
                 let (tokens, result) = recorded(news);
@@ -229,7 +228,7 @@ mod tests {
     fn what_is_noted_stands_before_what_is_recorded_later_and_nothing_is_told_of_it() {
         let (_base, directory, journal) = workflow();
         let (said, told) = channel();
-        let thread = JournalThread::start(journal, GATHER_MAX, move |news| {
+        let thread = JournalThread::start(journal, move |news| {
             said.send(recorded(news).0).unwrap();
         })
         .unwrap();
@@ -247,7 +246,7 @@ mod tests {
         let (first_said, wait_for_first) = channel();
         let (go_on, wait_to_go_on) = channel();
         let said = Arc::new(Mutex::new(Vec::new()));
-        let thread = JournalThread::start(journal, GATHER_MAX, {
+        let thread = JournalThread::start(journal, {
             let (said, directory) = (Arc::clone(&said), Arc::clone(&directory));
             move |news| {
                 let (tokens, result) = recorded(news);
@@ -278,7 +277,7 @@ mod tests {
     fn what_is_not_durable_is_named_with_the_reason() {
         let (_base, directory, journal) = workflow();
         let said = Arc::new(Mutex::new(Vec::new()));
-        let thread = JournalThread::start(journal, GATHER_MAX, {
+        let thread = JournalThread::start(journal, {
             let (said, path) = (Arc::clone(&said), directory.journal_path());
             move |news| {
                 let (tokens, result) = recorded(news);
@@ -307,8 +306,7 @@ mod tests {
     #[test]
     fn a_thread_that_died_is_noticed() {
         let (_base, _directory, journal) = workflow();
-        let thread =
-            JournalThread::start(journal, GATHER_MAX, |_| panic!("expected by this test")).unwrap();
+        let thread = JournalThread::start(journal, |_| panic!("expected by this test")).unwrap();
         thread.record(0, masked(record(0))).unwrap();
         while thread.record(1, masked(record(1))).is_ok() {
             std::thread::yield_now();

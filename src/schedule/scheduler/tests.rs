@@ -163,6 +163,19 @@ fn a_disk_that_falls_behind_holds_up_new_items() {
 }
 
 #[test]
+fn the_disk_is_waited_for_when_nothing_runs() {
+    let mut script = Script::new(2, limits(2)).started(&[A, B]);
+    script.expect(exited(A, 0), &[record(A, Outcome::Done)]);
+    assert!(!script.scheduler.waits_for_the_disk(), "B runs");
+    script.expect(exited(B, 0), &[record(B, Outcome::Done)]);
+    assert!(script.scheduler.waits_for_the_disk());
+    for item in [A, B] {
+        script.expect(Event::Recorded { item }, &[ended(item, Outcome::Done)]);
+    }
+    assert!(!script.scheduler.waits_for_the_disk(), "it has come");
+}
+
+#[test]
 fn a_quick_disk_holds_up_no_short_item() {
     Script::new(3, limits(1))
         .started(&[A])
