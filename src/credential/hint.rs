@@ -164,6 +164,11 @@ impl HintReader {
         Self(FORMS.iter().map(regex).collect())
     }
 
+    /// A reader that finds nothing.
+    pub(super) const fn of_silence() -> Self {
+        Self(Vec::new())
+    }
+
     /// What `text`, one or more lines of an output, says about how long to wait.
     ///
     /// The first form in which something sensible is said decides; said several times, the last time does. Negative

@@ -21,8 +21,11 @@ use crate::schedule::retry::ExitCodes;
 pub(super) struct Judge {
     codes: ExitCodes,
     patterns: Vec<Pattern>,
-    /// Made when the first attempt has failed: it takes longer than a whole run that goes well should.
+    /// Made when the first attempt with an output has failed: it takes longer than a whole run that goes well should, or
+    /// one that is being stopped.
     profile: OnceLock<Profile>,
+    /// For those without.
+    silence: Profile,
     /// Whether items hold keys at all: if not, no text says anything of one.
     has_pool: bool,
     /// Whether fewer items run at once than could.
@@ -51,6 +54,7 @@ impl Judge {
             codes: invocation.retry.exit_codes.clone(),
             patterns: invocation.evidence.clone(),
             profile: OnceLock::new(),
+            silence: Profile::of_silence(),
             has_pool,
             is_narrow,
         }
@@ -78,13 +82,8 @@ impl Judge {
             Ending::Exited(_) | Ending::Killed(_) if !self.has_pool => Vec::new(),
             Ending::Exited(_) | Ending::Killed(_) => log(),
         };
-        verdict(
-            ending,
-            tail_of(&log),
-            &self.codes,
-            self.profile(),
-            &calendar(&Zoned::now()),
-        )
+        let (profile, now) = (self.profile_for(&log), Zoned::now());
+        verdict(ending, tail_of(&log), &self.codes, profile, &calendar(&now))
     }
 
     /// Whoever succeeded has, whatever it printed. Only while there is something to widen does it matter whether it
@@ -94,11 +93,14 @@ impl Judge {
             return DONE;
         }
         let (log, now) = (log(), Zoned::now());
-        let line = spoken_limit(tail_of(&log), self.profile(), &calendar(&now));
+        let line = spoken_limit(tail_of(&log), self.profile_for(&log), &calendar(&now));
         Verdict { line, ..DONE }
     }
 
-    fn profile(&self) -> &Profile {
+    fn profile_for(&self, log: &[u8]) -> &Profile {
+        if log.is_empty() {
+            return &self.silence;
+        }
         self.profile.get_or_init(|| {
             // Each pattern of the file was tried when it was read, so only all of them together can be too much.
             Profile::new(&self.patterns)

@@ -74,6 +74,15 @@ tokens per min (TPM): Limit 30000. Please try again in 18.642s.', 'code': 'rate_
 ";
 
 #[test]
+fn silence_says_as_much_to_a_reader_of_silence_as_to_any_other() {
+    let endings = (0..=255).map(Ending::Exited);
+    for ending in endings.chain([Ending::Killed(9), Ending::Unstartable("why".to_owned())]) {
+        let expected = judge_with(&PROFILE, &ending, b"");
+        assert_eq!(judge_with(&Profile::of_silence(), &ending, b""), expected);
+    }
+}
+
+#[test]
 fn what_tools_print_is_taken_for_what_it_is() {
     for (tail, finding, seconds, pattern) in [
         (GEMINI, DAY, Some(36), "google/per-day"),
