@@ -154,7 +154,10 @@ fn a_key_shows_nowhere_whatever_it_is_that_holds_it() {
 #[test]
 fn an_item_whose_id_is_a_key_is_refused_before_anything_names_a_file_after_it() {
     let key = "made-up-qWe3rTy5uIo7pAs9dFg1hJk2lZx4cVb6";
-    let workspace = Workspace::new(&["a", key], "exit 0");
+    let mut ids: Vec<String> = (0..3000).map(|number| format!("item-{number}")).collect();
+    ids.insert(2500, key.to_owned());
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let workspace = Workspace::new(&ids, "exit 0");
     workspace.configure("", POOL);
     let launch = workspace.orchestrate(&["-j1", "w"]).env("TEST_KEYS", key);
     let finished = launch.finish().exits(2);
