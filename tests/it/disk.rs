@@ -112,6 +112,7 @@ fn state_that_is_taken_away_in_flight_ends_the_run_with_74() {
         // The next one begins while the record is on its way to the disk.
         gates.order("a", "exit 0");
         gates.expect("b up");
+        running.wait_for("the journal cannot be written");
         gates.order("b", "exit 0");
         let finished = running.finish().exits(74);
         finished.says(&[
