@@ -1,5 +1,4 @@
-//! What a program answers on stdout, within limits of time and size: `git`, `gh` and the commands that print keys; and how
-//! any program of ours is started that does no item's work.
+//! What a program answers on stdout, within limits of time and size: `git`, `gh` and the commands that print keys.
 //!
 //! Its stdin is empty, and its stderr is dropped, because nobody has checked it for secrets. What it says may be a
 //! secret itself, so it is wiped when it is dropped. No shell is involved.
@@ -56,7 +55,8 @@ pub fn ask(command: &mut Command, time_max: Duration, bytes_max: usize) -> io::R
     })
 }
 
-/// Starts `command` with SIGCHLD as programs expect it: a child inherits what its thread blocks, and we block it.
+/// Starts `command` with SIGCHLD as programs expect it: a child inherits what its thread blocks, and we block it during a
+/// run. SIGTSTP stays blocked there: with one pending, to unblock it would stop us before everything is suspended.
 ///
 /// # Errors
 ///

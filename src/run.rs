@@ -155,7 +155,7 @@ const WORTH_A_WORD: Duration = Duration::from_secs(1);
 /// So many ids are searched for keys in one go.
 const IDS_AT_ONCE: usize = 1024;
 
-/// After so many messages the timers are looked at.
+/// After so many messages we look for what is less urgent than a press: Ctrl-Z, a question, another size.
 const MESSAGES_AT_ONCE: usize = 64;
 
 /// Items that are being collected.
@@ -225,6 +225,9 @@ pub fn run(
         // A signal that comes while the configuration is read, from a pipe perhaps, ends us at once: nothing has begun.
         let resolved = resolve(cli, surroundings);
         let guarded = resolved.as_ref().is_ok_and(is_guarded);
+        if guard.is_some() && !guarded {
+            suspension::leave_it_to_the_kernel()?;
+        }
         let format = resolved
             .as_ref()
             .map_or(asked, |invocation| invocation.format);

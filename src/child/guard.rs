@@ -102,8 +102,9 @@ fn descriptor(signals: &SigSet) -> nix::Result<SignalFd> {
 }
 
 /// In our process group, with our terminal, and with the signal mask that we were started with; from its first instant on
-/// SIGTSTP is blocked, and SIGCHLD: it waits for its children by descriptor, and once one is pending, no other one wakes
-/// a thread of it.
+/// SIGTSTP is blocked, and SIGCHLD, for which it does not wait. Nobody who ignores that signal is woken by it, but who starts
+/// a process with `posix_spawn` has all signals blocked meanwhile, and what is blocked is not ignored (signal(7)): a child
+/// that ends so soon would wake another thread, which then finds nothing. One that stays pending is the last that does.
 fn start(arguments: &[CString], environment: &[CString], mask: &SigSet) -> io::Result<Pid> {
     let mut attributes = PosixSpawnAttr::init()?;
     attributes.set_sigmask(&(*mask | suspend_signal() | Signal::SIGCHLD))?;

@@ -137,17 +137,12 @@ fn when_written<T>(
     start()
 }
 
-/// As a shell would: only SIGPIPE, which the Rust runtime ignores, is put back, and what a guard has us block.
+/// As a shell would: only SIGPIPE, which the Rust runtime ignores, is put back.
 fn share(attributes: &mut PosixSpawnAttr) -> nix::Result<()> {
     let mut defaults = SigSet::empty();
     defaults.add(Signal::SIGPIPE);
     attributes.set_sigdefault(&defaults)?;
-    let mut mask = SigSet::thread_get_mask()?;
-    mask.remove(Signal::SIGCHLD);
-    mask.remove(Signal::SIGTSTP);
-    attributes.set_sigmask(&mask)?;
-    attributes
-        .set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK)
+    attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)
 }
 
 /// A session of its own, default dispositions and no blocked signals, whatever our own caller left us.

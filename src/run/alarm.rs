@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// It rings once for each moment that it is set to.
+/// From the moment on that it is set to it rings whenever it is asked.
 pub(super) struct Alarm {
     sleep: Pin<Box<Sleep>>,
     at: Option<Instant>,
@@ -19,7 +19,7 @@ impl Alarm {
         }
     }
 
-    /// Rings at this moment and no other; never for `None`.
+    /// Rings from this moment on, in place of the one before; never for `None`.
     pub(super) fn set(&mut self, at: Option<Instant>) {
         if let Some(at) = at.filter(|_| at != self.at) {
             self.sleep.as_mut().reset(at);

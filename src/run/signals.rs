@@ -38,7 +38,7 @@ pub(super) struct Signals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
     quit: Option<Signal>,
-    /// One of these four has come since one was last taken.
+    /// One of these four has come since we last looked for it.
     pressed: Arc<AtomicBool>,
     question: Option<Signal>,
     questioned_at: Option<Instant>,
@@ -126,17 +126,19 @@ impl Signals {
 
     /// The press that has already arrived, without waiting for one.
     pub(super) async fn arrived(&mut self) -> Option<Received> {
-        // Several that come together may be found one by one.
         if !self.pressed.swap(false, Ordering::AcqRel) {
             return None;
         }
         // The runtime looks at its signal pipe only when this task yields.
         tokio::task::yield_now().await;
-        tokio::select! {
+        let found = tokio::select! {
             biased;
             received = self.next() => Some(received),
             () = std::future::ready(()) => None,
-        }
+        };
+        // There may be another one.
+        self.pressed.fetch_or(found.is_some(), Ordering::AcqRel);
+        found
     }
 }
 

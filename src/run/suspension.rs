@@ -70,6 +70,20 @@ pub(super) fn watch(at_the_store: AtTheStore) -> Result<UnboundedReceiver<Suspen
     Ok(received)
 }
 
+/// Has SIGTSTP and SIGCHLD do what they do to other programs, in this thread and in those that it starts: a guard, which has
+/// started us with both blocked, is only there to reap, and nobody [watches](watch).
+///
+/// # Errors
+///
+/// When the system refuses it.
+pub(super) fn leave_it_to_the_kernel() -> Result<()> {
+    let mut blocked = SigSet::empty();
+    blocked.extend([Signal::SIGTSTP, Signal::SIGCHLD]);
+    blocked
+        .thread_unblock()
+        .map_err(|error| Error::state(format!("cannot unblock signals: {error}")))
+}
+
 fn wait_until_pending(pending: &SignalFd) {
     let mut polled = [PollFd::new(pending.as_fd(), PollFlags::POLLIN)];
     while poll(&mut polled, PollTimeout::NONE) == Err(Errno::EINTR) {}

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use super::event::{ItemIndex, Outcome};
 
-/// A disk that takes no longer than this for an outcome holds up nothing …
+/// A disk on which an outcome is after no longer than this, with all that it waits for, holds up nothing …
 pub const QUICK_DISK: Duration = Duration::from_millis(50);
 
-/// … unless so many have gathered.
-pub const UNRECORDED_MAX: usize = 256;
+/// … unless so many have gathered; the room that the journal keeps has to do for them and for all that run.
+pub const UNRECORDED_MAX: usize = 128;
 
 /// Those attempts, each with what follows when its outcome is on disk.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //! records and events to the threads that write them.
 //!
 //! What comes after a silence is taken at once. Behind what counts batches are at least a gap apart, unless a whole one has
-//! gathered or the sender is in a hurry, so that a disk is asked a few hundred times a second at most, and a sender wakes the reader as rarely.
+//! gathered or the sender is in a hurry, so that a disk is asked rarely, and a sender wakes the reader as rarely.
 //! [`Sender::send`] never blocks; whoever needs a bound has it refuse.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -126,9 +126,7 @@ impl<T> Sender<T> {
         }
         Ok(())
     }
-}
 
-impl<T> Sender<T> {
     /// Has what waits taken without a gap. Never blocks.
     pub(super) fn hurry(&self) {
         let mut queue = self.0.lock();

@@ -5,8 +5,8 @@
 //! decided in [`super::record`], what is a tear and what is damage in [`super::history`].
 //!
 //! - **Durable before visible**: [`Journal::append`] returns after fdatasync came back. That an attempt begins is only
-//!   [noted](Journal::note): the next fdatasync takes it along. A kill loses it not, a power cut may, and nothing is
-//!   wrong then but that nobody knows that the item was cut off.
+//!   [noted](Journal::note): the next fdatasync takes it along. A power cut may lose it, or a kill that comes while it
+//!   waits to be written, and nothing is wrong then but that nobody knows that the item was cut off.
 //! - **No second try**: after a failed fsync the kernel has dropped the page and calls it clean, so a later fsync
 //!   that succeeds would say nothing (<https://wiki.postgresql.org/wiki/Fsync_Errors> tells the
 //!   story). The first failure poisons the journal: nothing is appended any more.
@@ -37,8 +37,9 @@ use crate::disk::path_text::shown;
 use crate::disk::whole_file::{self, remove_drafts};
 use crate::error::{Error, Result};
 
-/// How much room the journal keeps behind its end; an ordinary record has half a KiB.
-pub const RESERVE_BYTES: u64 = 64 * 1024;
+/// How much room the journal keeps behind its end. An ordinary record has less than half a KiB, and an attempt has two; some
+/// hundred may be on their way when the disk turns out to be full.
+pub const RESERVE_BYTES: u64 = 256 * 1024;
 /// When less than this is left of it, more is asked for.
 const RESERVE_LOW_BYTES: u64 = RESERVE_BYTES / 4 * 3;
 /// A journal with fewer records is read in no time, and never compacted.

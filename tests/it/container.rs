@@ -88,3 +88,14 @@ fn the_first_process_reaps_whoever_falls_to_it() {
         assert_eq!(workspace.done(), ["a", "b"], "{mode}");
     }
 }
+
+#[test]
+fn what_the_first_process_runs_in_a_row_finds_no_signal_blocked() {
+    let workspace = Workspace::new(&["a"], "grep SigBlk /proc/$$/status; exit 0");
+    let Some(running) = contained(&workspace, "orchestrate w") else {
+        return;
+    };
+    let finished = running.finish().exits(0);
+    let mask = finished.stdout.split_whitespace().last().unwrap();
+    assert_eq!(u64::from_str_radix(mask, 16), Ok(0), "{}", finished.stdout);
+}

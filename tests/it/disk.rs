@@ -128,15 +128,21 @@ fn state_that_is_taken_away_in_flight_ends_the_run_with_74() {
 /// In a mount namespace of its own: a small disk for the state, filled by the first item; then, with room, again.
 const ON_A_SMALL_DISK: &str = "
 mount -t tmpfs -o size=1m,mode=0700 none .orchestrate || exit 99
-orchestrate -j2 w
+orchestrate $1 w
 echo first $? >&2
 rm -r .orchestrate/runs
-orchestrate -j2 w
+orchestrate $1 w
 echo second $? >&2
 cp .orchestrate/w/journal.jsonl ../journal";
 
 #[test]
 fn a_full_disk_stops_new_starts_while_what_runs_is_still_recorded() {
+    for width in [2, 10] {
+        fill_the_disk(width);
+    }
+}
+
+fn fill_the_disk(width: usize) {
     let items: Vec<String> = (0..200).map(|number| format!("i{number:03}")).collect();
     let items: Vec<&str> = items.iter().map(String::as_str).collect();
     // What is read by then is far more than there is room for.
@@ -150,8 +156,9 @@ exit 0";
         .finish()
         .exits(0);
     let user = if geteuid().is_root() { "-m" } else { "-rm" };
-    let words = ["unshare", user, "sh", "-c", ON_A_SMALL_DISK];
-    let finished = workspace.program(&words).at_once(2).finish();
+    let option = format!("-j{width}");
+    let words = ["unshare", user, "sh", "-c", ON_A_SMALL_DISK, "sh", &option];
+    let finished = workspace.program(&words).at_once(width).finish();
     if finished.end != End::Exited(0) {
         skipped("a full disk", "nothing can be mounted");
         return;

@@ -52,9 +52,12 @@ fn items(bench: &Bench) -> io::Result<Vec<Row>> {
         };
         let none = |folder: &Path| on(folder, slow_disk::NONE);
         let slow = |folder: &Path| on(folder, slow_disk::SLOW);
-        let pairs = pairs(bench, rounds, none, slow)?;
         let what = "an item on a disk whose fsync takes 20 ms, against one that takes none";
-        rows.push(row(what, Unit::Milliseconds, &pairs, |it| share(it.wall)));
+        match pairs(bench, rounds, none, slow) {
+            Ok(pairs) => rows.push(row(what, Unit::Milliseconds, &pairs, |it| share(it.wall))),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            Err(error) => crate::note(&format!("left out: {what}: {error}"))?,
+        }
     }
     let pooled = |folder: &Path| {
         let mut command = bench.ours().command(&task, folder)?;

@@ -21,6 +21,10 @@ impl Session<'_> {
         if let Some(display) = &mut self.display {
             display.hide();
         }
+        // Nobody knows for how long.
+        if let Some(journal) = &self.journal {
+            journal.hurry();
+        }
         self.visit.voice.suspended(waiting.len());
         let suspension = self.suspension.get_or_insert_default();
         (suspension.permit, suspension.waiting) = (Some(permit), waiting);
