@@ -12,7 +12,7 @@ use super::event::{ItemIndex, Outcome};
 pub const QUICK_DISK: Duration = Duration::from_millis(50);
 
 /// … unless so many have gathered; the room that the journal keeps has to do for them and for all that run.
-pub const UNRECORDED_MAX: usize = 128;
+pub const UNRECORDED_MAX: usize = 192;
 
 /// Those attempts, each with what follows when its outcome is on disk.
 #[derive(Debug)]

@@ -39,7 +39,7 @@ use crate::error::{Error, Result};
 
 /// How much room the journal keeps behind its end. An ordinary record has less than half a KiB, and an attempt has two; some
 /// hundred may be on their way when the disk turns out to be full.
-pub const RESERVE_BYTES: u64 = 256 * 1024;
+pub const RESERVE_BYTES: u64 = 384 * 1024;
 /// When less than this is left of it, more is asked for.
 const RESERVE_LOW_BYTES: u64 = RESERVE_BYTES / 4 * 3;
 /// A journal with fewer records is read in no time, and never compacted.
