@@ -25,10 +25,10 @@ pub enum Request {
 #[derive(Clone)]
 pub struct Control(Arc<Mailbox>);
 
-/// What has woken the threads of attempts that are over, for others: to make one costs two system calls. Cloned handles
-/// share it.
+/// The descriptors that have woken the threads of attempts which are over, for others: to make and close one takes as long
+/// as a wake-up. Cloned handles share them.
 ///
-/// Somebody may still write to such a one for its last owner. The next owner then looks at its mailbox in vain.
+/// Somebody may still write to one for its last owner. The next owner then looks into its mailbox in vain.
 #[derive(Clone, Debug, Default)]
 pub struct Wakes(Arc<Mutex<Vec<Arc<EventFd>>>>);
 
@@ -70,7 +70,8 @@ impl Drop for Mailbox {
 }
 
 impl Control {
-    /// An empty mailbox, with a descriptor of `wakes`. `on_suspended` is called after every [`Control::suspend`], when nothing of the item runs.
+    /// An empty mailbox, with a descriptor of `wakes`. `on_suspended` is called after every [`Control::suspend`], when
+    /// nothing of the item runs.
     ///
     /// # Errors
     ///
