@@ -17,7 +17,7 @@ use super::slots::Slots;
 use super::stage::{Cause, Discipline, Press, Raised, Stage, Stages};
 use super::stop::StopSequence;
 use super::straggler::DoneTimes;
-use super::unrecorded::Unrecorded;
+use super::unrecorded::{Next, Unrecorded};
 
 /// The number of SIGINT, the same on every Unix (POSIX `kill -2`).
 const SIGINT: i32 = 2;
@@ -74,7 +74,7 @@ pub struct Scheduler {
     queue: Queue,
     slots: Slots,
     active: BTreeMap<ItemIndex, Active>,
-    unrecorded: Unrecorded<Next>,
+    unrecorded: Unrecorded,
     /// Attempts of items that have been started.
     attempts: BTreeMap<ItemIndex, u32>,
     /// Attempts that failed by the item's own fault.
@@ -119,17 +119,6 @@ enum Active {
         until: Duration,
         outcome: Outcome,
     },
-}
-
-/// What follows when an attempt's outcome is on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
-    /// Nothing: it is the item's outcome.
-    End,
-    /// Another attempt, after this time.
-    Retry(Duration),
-    /// Another attempt, as soon as there is a slot.
-    Requeue,
 }
 
 /// How often an item has gone back to the queue, and since when.

@@ -14,24 +14,35 @@ pub const QUICK_DISK: Duration = Duration::from_millis(50);
 /// … unless so many have gathered; the room that the journal keeps has to do for them and for all that run.
 pub const UNRECORDED_MAX: usize = 192;
 
-/// Those attempts, each with what follows when its outcome is on disk.
+/// What follows when an attempt's outcome is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing: it is the item's outcome.
+    End,
+    /// Another attempt, after this time.
+    Retry(Duration),
+    /// Another attempt, as soon as there is a slot.
+    Requeue,
+}
+
+/// Those attempts.
 #[derive(Debug)]
-pub struct Unrecorded<N> {
+pub struct Unrecorded {
     /// As many wait for a slow disk.
     width: usize,
     /// The longest wait first: outcomes are written in this order.
-    waiting: VecDeque<Ended<N>>,
+    waiting: VecDeque<Ended>,
 }
 
 #[derive(Debug)]
-struct Ended<N> {
+struct Ended {
     item: ItemIndex,
     at: Duration,
     outcome: Outcome,
-    next: N,
+    next: Next,
 }
 
-impl<N> Unrecorded<N> {
+impl Unrecorded {
     /// None yet. While the disk is slow, nothing is to be started when more than `width` wait; if that is 0, however quick
     /// the disk is.
     #[must_use]
@@ -43,7 +54,7 @@ impl<N> Unrecorded<N> {
     }
 
     /// An attempt has ended `now`.
-    pub fn add(&mut self, item: ItemIndex, outcome: Outcome, next: N, now: Duration) {
+    pub fn add(&mut self, item: ItemIndex, outcome: Outcome, next: Next, now: Duration) {
         let at = now;
         self.waiting.push_back(Ended {
             item,
@@ -54,7 +65,7 @@ impl<N> Unrecorded<N> {
     }
 
     /// Its outcome is on disk, or never will be; `None` when nothing is known of it.
-    pub fn remove(&mut self, item: ItemIndex) -> Option<(Outcome, N)> {
+    pub fn remove(&mut self, item: ItemIndex) -> Option<(Outcome, Next)> {
         let place = self.waiting.iter().position(|it| it.item == item)?;
         let ended = self.waiting.remove(place)?;
         Some((ended.outcome, ended.next))
@@ -69,7 +80,7 @@ impl<N> Unrecorded<N> {
     /// Whether something new may be started.
     #[must_use]
     pub fn leaves_room(&self, now: Duration) -> bool {
-        let is_quick = |oldest: &Ended<N>| now.saturating_sub(oldest.at) <= QUICK_DISK;
+        let is_quick = |oldest: &Ended| now.saturating_sub(oldest.at) <= QUICK_DISK;
         let may_gather = self.width > 0 && self.waiting.len() < UNRECORDED_MAX;
         self.waiting.len() <= self.width || may_gather && self.waiting.front().is_some_and(is_quick)
     }
@@ -81,10 +92,10 @@ mod tests {
 
     const MOMENT: Duration = Duration::from_nanos(1);
 
-    fn unrecorded(width: usize, count: usize, at: Duration) -> Unrecorded<()> {
+    fn unrecorded(width: usize, count: usize, at: Duration) -> Unrecorded {
         let mut unrecorded = Unrecorded::new(width);
         for item in 0..count {
-            unrecorded.add(ItemIndex(item), Outcome::Done, (), at);
+            unrecorded.add(ItemIndex(item), Outcome::Done, Next::End, at);
         }
         unrecorded
     }
@@ -115,15 +126,15 @@ mod tests {
     fn the_one_that_waits_longest_says_how_quick_the_disk_is() {
         let mut unrecorded = unrecorded(1, 3, Duration::ZERO);
         let late = QUICK_DISK + MOMENT;
-        unrecorded.add(ItemIndex(3), Outcome::Failed, (), late);
+        unrecorded.add(ItemIndex(3), Outcome::Failed, Next::Requeue, late);
         assert!(!unrecorded.leaves_room(late));
         for item in 0..3 {
             let known = unrecorded.remove(ItemIndex(item));
-            assert_eq!(known, Some((Outcome::Done, ())));
+            assert_eq!(known, Some((Outcome::Done, Next::End)));
         }
         assert!(unrecorded.leaves_room(late + late));
         let last = unrecorded.remove(ItemIndex(3));
-        assert_eq!(last, Some((Outcome::Failed, ())));
+        assert_eq!(last, Some((Outcome::Failed, Next::Requeue)));
         assert_eq!(unrecorded.remove(ItemIndex(3)), None);
         assert!(unrecorded.is_empty());
     }

@@ -18,11 +18,11 @@ use super::record::Record;
 use crate::error::{Error, Result};
 use crate::output::mask::Masked;
 
-/// Between two fsyncs lies at least this, unless many have gathered or somebody is in a hurry: a record that comes after a silence is on disk as
-/// soon as the disk can, and two thousand items a second do not ask it two thousand times.
+/// Between two fsyncs lies at least this, unless many have gathered or somebody is in a hurry: a record that comes after a
+/// silence is on disk as soon as the disk can, and two thousand items a second do not ask it two thousand times.
 const GAP: Duration = Duration::from_millis(20);
 
-/// No more ends than these are written at once: only then is it seen whether there is room for more.
+/// As soon as so many ends have gathered, they are written: only then is it seen whether the disk has room for more.
 const GATHER_MAX: usize = 64;
 
 /// The journal with a thread of its own.

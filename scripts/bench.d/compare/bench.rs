@@ -2,7 +2,7 @@
 //! its turn.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -96,7 +96,7 @@ impl Bench {
                     Ok(sample) => samples.push(sample),
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
                     Err(error) => {
-                        writeln!(io::stderr(), "bench: left out: {error}")?;
+                        crate::note(&format!("left out: {error}"))?;
                         failed.push(it.runner);
                     }
                 }
