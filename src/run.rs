@@ -523,6 +523,7 @@ impl Visit<'_> {
         }
         let stores = Stores {
             state,
+            directory,
             journal,
             lock,
             started,

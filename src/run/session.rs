@@ -53,7 +53,7 @@ use crate::schedule::bottleneck::Bottleneck;
 use crate::schedule::clock::Clock;
 use crate::schedule::event::{Action, Ending, Event, ItemIndex, Outcome};
 use crate::schedule::scheduler::Scheduler;
-use crate::state::directory::{RunDirectory, StateDirectory};
+use crate::state::directory::{RunDirectory, StateDirectory, WorkflowDirectory};
 use crate::state::journal::Journal;
 use crate::state::journal_thread::{JournalThread, News};
 use crate::state::lock::WorkflowLock;
@@ -75,6 +75,8 @@ const PROGRESS_EVENTS_MAX: u32 = 1000;
 pub(super) struct Stores {
     /// `.orchestrate/`.
     pub(super) state: StateDirectory,
+    /// Where the journal is.
+    pub(super) directory: WorkflowDirectory,
     /// What is done.
     pub(super) journal: Journal,
     /// Nobody else runs this workflow.
@@ -127,6 +129,8 @@ pub(super) struct Session<'a> {
     command: String,
     /// Taken when the run ends.
     journal: Option<JournalThread>,
+    /// Of the journal.
+    directory: WorkflowDirectory,
     lock: WorkflowLock,
     guard_lost: bool,
     space_ran_out: bool,
@@ -197,6 +201,7 @@ impl<'a> Session<'a> {
     ) -> Result<Self> {
         let Stores {
             state,
+            directory,
             journal,
             lock,
             started,
@@ -267,6 +272,7 @@ impl<'a> Session<'a> {
             masker,
             run,
             journal: Some(journal),
+            directory,
             lock,
             guard_lost: false,
             space_ran_out: false,

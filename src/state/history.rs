@@ -163,12 +163,22 @@ impl History {
 
     /// The numbers of the records that say everything which [`last`](Self::last) says, in their order.
     #[must_use]
-    pub fn needed(&self) -> Vec<u64> {
-        let both = |entry: &Entry| [entry.ended_at, entry.began_at];
-        let mut needed: Vec<u64> = self.entries.iter().flat_map(both).collect();
-        needed.retain(|&sequence| sequence > 0);
+    pub fn needed_numbers(&self) -> Vec<u64> {
+        let mut needed: Vec<u64> = self.needed_in_any_order().collect();
         needed.sort_unstable();
         needed
+    }
+
+    /// How many records say everything which [`last`](Self::last) says.
+    #[must_use]
+    pub fn needed(&self) -> u64 {
+        self.needed_in_any_order().count() as u64
+    }
+
+    fn needed_in_any_order(&self) -> impl Iterator<Item = u64> {
+        let both = |entry: &Entry| [entry.ended_at, entry.began_at];
+        let all = self.entries.iter().flat_map(both);
+        all.filter(|&sequence| sequence > 0)
     }
 
     /// What a person should be told: one sentence each.
@@ -388,7 +398,7 @@ mod tests {
         assert_eq!(last(&history, "ab"), ended(Outcome::Interrupted, 1, "h1"));
         assert_eq!(last(&history, "ah1"), None);
         assert_eq!((history.records(), history.items()), (5, 3));
-        assert_eq!(history.needed(), [3, 4, 5]);
+        assert_eq!(history.needed_numbers(), [3, 4, 5]);
     }
 
     #[test]
@@ -402,14 +412,14 @@ mod tests {
         };
         let known = history(&[("a", Mark::Started, 1, "h1")]);
         assert_eq!(last(&known, "a"), unfinished(1, "h1"));
-        assert_eq!(known.needed(), [1]);
+        assert_eq!(known.needed_numbers(), [1]);
         let known = history(&[
             ("a", Mark::Started, 1, "h1"),
             ("a", DONE, 1, "h1"),
             ("a", Mark::Started, 2, "h2"),
         ]);
         assert_eq!(last(&known, "a"), unfinished(2, "h1"));
-        assert_eq!(known.needed(), [2, 3]);
+        assert_eq!(known.needed_numbers(), [2, 3]);
     }
 
     #[test]
@@ -425,7 +435,7 @@ mod tests {
         let b = last(&known, "b").unwrap();
         assert_eq!(b.standing, Standing::Ended(Outcome::Failed));
         assert_eq!((b.attempt, b.content_hash), (3, "h1"));
-        assert_eq!(known.needed(), [3]);
+        assert_eq!(known.needed_numbers(), [3]);
     }
 
     /// Judged in the middle of a file, 24 bytes before the end of a block.
@@ -553,14 +563,14 @@ mod tests {
             }
             let mut few = History::default();
             let mut renumbered = Vec::new();
-            for (sequence, needed) in (1..).zip(all.needed()) {
+            for (sequence, needed) in (1..).zip(all.needed_numbers()) {
                 few.take(&heads[usize::try_from(needed).unwrap() - 1], sequence);
                 renumbered.push(sequence);
             }
             for item in ["a", "b"] {
                 prop_assert_eq!(last(&few, item), last(&all, item));
             }
-            prop_assert_eq!(few.needed(), renumbered);
+            prop_assert_eq!(few.needed_numbers(), renumbered);
         }
     }
 }

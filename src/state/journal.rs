@@ -17,7 +17,8 @@
 //! - **Never guessed around**: damage is refused with the repair in the message; what is cut off is saved first.
 //! - What a killed run wrote but did not sync is made durable before it is believed.
 //! - When it is opened, an older version is copied into the present one, and a long journal that is mostly superseded
-//!   into a short one (`journal_rewrite.rs`).
+//!   into a short one (`journal_rewrite.rs`). The same is done when a run has ended, for that is when nobody waits:
+//!   each end has superseded its attempt's beginning, and the next run has half as much to read.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -31,7 +32,7 @@ use super::history::{History, RECORDS_PER_WRITE_MAX, WRITE_BYTES_MAX};
 use super::journal_rewrite::{FILES_BESIDE_MAX, copy, keep_beside, too_many_beside};
 use super::journal_scan::{Scan, scan};
 use super::lock::WorkflowLock;
-use super::record::{Position, RECORD_BYTES_MAX, Record, VERSION, header_line, write_line};
+use super::record::{Position, RECORD_BYTES_MAX, Record, Step, VERSION, header_line, write_line};
 use crate::disk::held_directory::{Access, HeldDirectory, Identity, failed};
 use crate::disk::path_text::shown;
 use crate::disk::whole_file::{self, remove_drafts};
@@ -52,6 +53,8 @@ pub struct Journal {
     path: PathBuf,
     identity: Identity,
     position: Position,
+    /// At least so many of its records say nothing that a later one does not say better.
+    superseded: u64,
     buffer: Vec<u8>,
     /// Its length.
     bytes: u64,
@@ -111,10 +114,27 @@ impl Journal {
             position = copied;
             file = open_existing(held)?;
         }
-        Ok((
-            Self::over(file, directory.journal_path(), position)?,
-            scan.history,
-        ))
+        let mut journal = Self::over(file, directory.journal_path(), position)?;
+        journal.superseded = position.sequence.saturating_sub(scan.history.needed());
+        Ok((journal, scan.history))
+    }
+
+    /// Replaces it by a short one if it is long and half of it is superseded: when all is recorded, and nobody waits.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be; it is as it was then.
+    pub fn shorten(self, directory: &WorkflowDirectory, _lock: &WorkflowLock) -> Result<()> {
+        let records = self.position.sequence;
+        if records < COMPACTION_RECORDS_MIN || self.superseded < records / 2 {
+            return Ok(());
+        }
+        self.check_still_there()?;
+        let scan = scan(&self.file, directory)?;
+        if !scan.torn {
+            compact(directory.held(), &self.file, &scan.history)?;
+        }
+        Ok(())
     }
 
     fn over(file: File, path: PathBuf, position: Position) -> Result<Self> {
@@ -125,6 +145,7 @@ impl Journal {
             file,
             path,
             position,
+            superseded: 0,
             buffer: Vec::new(),
             unsynced_bytes: 0,
             reserve: Reserve::Until(0),
@@ -218,6 +239,10 @@ impl Journal {
         self.unsynced_bytes += self.buffer.len();
         self.bytes += self.buffer.len() as u64;
         self.position = position;
+        let ends = records
+            .iter()
+            .filter(|it| matches!(it.step, Step::Ended(_)));
+        self.superseded += ends.count() as u64;
         Ok(())
     }
 
@@ -272,16 +297,16 @@ fn renew(held: &HeldDirectory, file: &File, scan: &mut Scan) -> Result<Option<Po
         return Ok(Some(position));
     }
     let records = scan.history.records();
-    if records < COMPACTION_RECORDS_MIN {
+    if records < COMPACTION_RECORDS_MIN || scan.history.needed() >= records / 2 {
         return Ok(None);
     }
-    let needed = scan.history.needed();
-    if needed.len() as u64 >= records / 2 {
-        return Ok(None);
-    }
-    let mut next = needed.into_iter().peekable();
-    let position = copy(held, file, |number| next.next_if_eq(&number).is_some())?;
-    Ok(Some(position))
+    compact(held, file, &scan.history).map(Some)
+}
+
+/// Copies what `history` still rests on; says where the chain of the copy ends.
+fn compact(held: &HeldDirectory, file: &File, history: &History) -> Result<Position> {
+    let mut next = history.needed_numbers().into_iter().peekable();
+    copy(held, file, |number| next.next_if_eq(&number).is_some())
 }
 
 /// One write for all of `bytes`; a part of it is a failure. A write that was interrupted before it began is not.

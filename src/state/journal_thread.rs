@@ -31,7 +31,7 @@ const GATHER_MAX: usize = 64;
 #[derive(Debug)]
 pub struct JournalThread {
     queue: Sender<Waiting>,
-    thread: JoinHandle<Result<()>>,
+    thread: JoinHandle<Result<Journal>>,
 }
 
 /// A record on its way to the disk, and the caller's name for it if somebody waits for it.
@@ -107,12 +107,12 @@ impl JournalThread {
         self.queue.hurry();
     }
 
-    /// Waits until everything that was recorded is durable, that was told, and the thread has ended.
+    /// Waits until everything that was recorded is durable, that was told, and the thread has ended; gives the journal back.
     ///
     /// # Errors
     ///
     /// Exit 74 with the reason when something is not durable; it has been told what.
-    pub fn finish(self) -> Result<()> {
+    pub fn finish(self) -> Result<Journal> {
         drop(self.queue);
         self.thread.join().unwrap_or_else(|_| Err(ended()))
     }
@@ -126,7 +126,7 @@ fn commit_all(
     mut journal: Journal,
     mut waiting: Receiver<Waiting>,
     tell: impl Fn(News),
-) -> Result<()> {
+) -> Result<Journal> {
     let mut result = Ok(());
     let mut shortage_is_told = false;
     while let Some(batch) = waiting.next() {
@@ -152,7 +152,7 @@ fn commit_all(
             tell(News::Shortage(shortage));
         }
     }
-    result
+    result.map(|()| journal)
 }
 
 #[cfg(test)]

@@ -184,7 +184,7 @@ exit 0";
 fn whenever_compaction_is_killed_the_journal_is_the_old_one_or_the_new_one() {
     let workspace = Workspace::new(&["a"], "exit 1");
     workspace.orchestrate(&["w"]).finish().exits(1);
-    let long = long_journal();
+    let long = long_journal(10);
     let mut compacted = String::new();
     for fault in [
         "write:signal=KILL:when=1",

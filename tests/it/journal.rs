@@ -2,6 +2,7 @@
 
 use nix::sys::signal::Signal;
 
+use crate::support::long_journal::long_journal;
 use crate::support::workspace::Workspace;
 
 #[test]
@@ -199,4 +200,34 @@ fn a_journal_that_is_not_there_is_a_usage_error_that_names_those_that_are() {
     let bare = Workspace::bare();
     bare.orchestrate(&["journal", "verify"]).finish().exits(2);
     assert!(!bare.has(".orchestrate"));
+}
+
+#[test]
+fn a_long_journal_of_which_half_is_superseded_is_short_when_the_run_has_ended() {
+    let workspace = Workspace::new(&["a"], "exit 1");
+    workspace.orchestrate(&["w"]).finish().exits(1);
+    workspace.shell("rm -r .orchestrate/runs").finish().exits(0);
+    workspace.item("meet up");
+    let mut gates = workspace.gates(&["a"]);
+    workspace.write(".orchestrate/w/journal.jsonl", &long_journal(5_000));
+    let running = workspace.orchestrate(&["-j2", "w"]).start();
+    gates.expect("a up");
+    let lines = || {
+        workspace
+            .read(".orchestrate/w/journal.jsonl")
+            .lines()
+            .count()
+    };
+    assert!(lines() > 10_000, "nobody waits for it to become shorter");
+    gates.order("a", "exit 0");
+    running.finish().exits(0);
+    assert_eq!(
+        lines(),
+        1 + 5_000 + 1,
+        "its first line, what was there, and `a`"
+    );
+    let verified = workspace.orchestrate(&["journal", "verify"]).finish();
+    let verified = verified.exits(0).stdout;
+    let expected = " 5001 records of 5001 items: 1 done, 5000 failed ";
+    assert!(verified.contains(expected), "{verified}");
 }

@@ -101,7 +101,7 @@ fn whenever_the_power_is_cut_a_journal_that_is_compacted_is_the_old_one_or_the_n
         let workspace = Workspace::bare();
         let disk = disk_under(&workspace, DISKS[0], &["a\n".to_owned()], "exit 1")?;
         workspace.orchestrate(&["w"]).finish().exits(1);
-        let long = long_journal();
+        let long = long_journal(10);
         let mut compacted = 0;
         for _ in 0..count {
             workspace.write(JOURNAL, &long);

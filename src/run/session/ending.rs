@@ -16,6 +16,8 @@ use crate::report::result::ItemResult;
 use crate::report::summary::Summary;
 use crate::schedule::bottleneck::Lost;
 use crate::schedule::event::Outcome;
+use crate::state::journal::Journal;
+use crate::state::journal_thread::JournalThread;
 use crate::state::run_event::RunEvent;
 use crate::state::run_items::RunItems;
 use crate::state::run_record::{LostTime, RunRecord};
@@ -32,14 +34,12 @@ impl Session<'_> {
         if let Some(keys) = self.keys.take() {
             self.record.credential_states = keys.finish(&self.secrets);
         }
-        let poisoned = self
-            .journal
-            .take()
-            .and_then(|journal| journal.finish().err());
+        let journal = self.journal.take().map(JournalThread::finish);
+        let poisoned = matches!(journal, Some(Err(_)));
         // Records that were lost have no notice of their own.
         self.results
             .extend(std::mem::take(&mut self.ended).into_values());
-        let status = self.status(poisoned.is_some());
+        let status = self.status(poisoned);
         let exit = match self.scheduler.fatal() {
             Some(press) => Exit::Signal(press),
             None => Exit::Status(status),
@@ -69,6 +69,9 @@ impl Session<'_> {
         self.visit
             .voice
             .summary(&summary, self.run.id().as_str(), self.record.exit_status);
+        if let (Some(Ok(journal)), Exit::Status(_)) = (journal, &exit) {
+            self.shorten(journal);
+        }
         if all_ended {
             self.lock.release();
         }
@@ -78,6 +81,14 @@ impl Session<'_> {
         match (kept, exit) {
             (Err(error), Exit::Status(ExitStatus::Success)) => Err(error),
             (Err(_) | Ok(()), exit) => Ok(exit),
+        }
+    }
+
+    /// What is left undone here is done by a later run.
+    fn shorten(&self, journal: Journal) {
+        if let Err(error) = journal.shorten(&self.directory, &self.lock) {
+            let why = format!("the journal stays as long as it is: {error}");
+            self.visit.voice.warning(&why);
         }
     }
 

@@ -540,6 +540,76 @@ fn a_journal_that_is_short_or_needed_is_not_compacted() {
     }
 }
 
+/// A journal with a run in it that began so many items and ended them.
+fn journal_of_a_run(place: &Place, items: u32) -> Journal {
+    let (mut journal, _) = place.open().unwrap();
+    let ids = || (0..items).map(|item| format!("i{item}"));
+    let began: Vec<_> = ids().map(|id| sample_start(&id, 1)).collect();
+    let ended: Vec<_> = ids().map(|id| sample(&id, Outcome::Done, 1)).collect();
+    journal.append(&began).unwrap();
+    journal.append(&ended).unwrap();
+    journal
+}
+
+#[test]
+fn when_a_long_run_has_ended_what_its_ends_have_superseded_goes() {
+    let place = Place::new();
+    let journal = journal_of_a_run(&place, 5_000);
+    let all = read(&place.directory).unwrap();
+    journal.shorten(&place.directory, &place.lock).unwrap();
+    let few = read(&place.directory).unwrap();
+    assert_eq!((few.records(), few.items()), (5_000, 5_000));
+    for id in few.ids() {
+        let item = ItemId::new(id).unwrap();
+        assert_eq!(few.last(&item), all.last(&item));
+    }
+    let (mut journal, _) = place.open().unwrap();
+    let short = place.bytes();
+    journal.append(&records()).unwrap();
+    journal.shorten(&place.directory, &place.lock).unwrap();
+    assert!(place.bytes().starts_with(&short), "it is short enough");
+}
+
+#[test]
+fn what_a_run_has_superseded_before_counts_when_the_next_one_ends() {
+    let place = Place::new();
+    let before = long_journal(&place, 5_100, 2);
+    let (mut journal, _) = place.open().unwrap();
+    journal.append(&[sample("i0", Outcome::Done, 3)]).unwrap();
+    journal.shorten(&place.directory, &place.lock).unwrap();
+    assert!(place.bytes().len() * 19 < before.len() * 10);
+    assert_eq!(read(&place.directory).unwrap().records(), 5_100);
+}
+
+#[test]
+fn a_short_run_leaves_the_journal_as_it_is() {
+    let place = Place::new();
+    let journal = journal_of_a_run(&place, 4_999);
+    let before = place.bytes();
+    journal.shorten(&place.directory, &place.lock).unwrap();
+    assert_eq!(place.bytes(), before);
+}
+
+#[test]
+fn a_journal_that_was_moved_is_not_made_short() {
+    let place = Place::new();
+    let journal = journal_of_a_run(&place, 5_000);
+    let path = place.directory.journal_path();
+    let elsewhere = path.with_extension("elsewhere");
+    fs::rename(&path, &elsewhere).unwrap();
+    let error = journal.shorten(&place.directory, &place.lock).unwrap_err();
+    assert_eq!(error.status(), ExitStatus::State);
+    assert!(!path.exists(), "nothing takes its place");
+    assert_eq!(
+        fs::read(&elsewhere)
+            .unwrap()
+            .iter()
+            .filter(|&&it| it == b'\n')
+            .count(),
+        10_001
+    );
+}
+
 #[test]
 fn room_is_kept_behind_the_end() {
     use std::os::unix::fs::MetadataExt;

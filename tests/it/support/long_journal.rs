@@ -1,9 +1,9 @@
-//! A journal that is long enough to be compacted.
+//! A journal that is long enough to be compacted, if most of it is superseded.
 
 use std::fmt::Write as _;
 
-/// A journal of ten items that have failed a thousand times each: the next run replaces it by one of ten records.
-pub(crate) fn long_journal() -> String {
+/// A journal of so many items that have failed equally often: ten thousand times in all.
+pub(crate) fn long_journal(items: u32) -> String {
     let mut text = String::new();
     let mut seal = |body: &str| {
         let sum = crc32fast::hash(body.as_bytes());
@@ -17,7 +17,7 @@ pub(crate) fn long_journal() -> String {
             "{{\"seq\":{sequence},\"prev\":\"{previous:08x}\",\"item\":\"x{}\",\"outcome\":\"failed\",\
              \"attempt\":1,\"hash\":\"\",\"exit\":\"exit 1\",\"started\":\"2026-11-23T00:14:48Z\",\
              \"duration_ms\":1,\"run\":\"20261123T001448Z-4f2a\"",
-            number % 10
+            number % items
         ));
     }
     text
