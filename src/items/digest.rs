@@ -11,6 +11,17 @@ pub(crate) fn of_bytes(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
+/// Whether `digits` are the hash of `bytes`.
+pub(crate) fn is_of_bytes(bytes: &[u8], digits: &str) -> bool {
+    let pairs = digits.as_bytes().chunks(2);
+    let digest = Sha256::digest(bytes);
+    pairs.len() == digest.len()
+        && digest
+            .iter()
+            .zip(pairs)
+            .all(|(&byte, pair)| pair == hex_pair(byte))
+}
+
 /// The hash of everything that `reader` gives, read in blocks.
 pub(crate) fn of_reader(mut reader: impl Read) -> io::Result<String> {
     let mut hasher = Sha256::new();
@@ -26,13 +37,13 @@ pub(crate) fn of_reader(mut reader: impl Read) -> io::Result<String> {
 }
 
 fn hex(digest: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut digits = Vec::with_capacity(digest.len() * 2);
-    for byte in digest {
-        let [high, low] = [byte >> 4, byte & 15].map(usize::from);
-        digits.extend_from_slice(&[DIGITS[high], DIGITS[low]]);
-    }
+    let digits = digest.iter().flat_map(|&byte| hex_pair(byte)).collect();
     String::from_utf8(digits).expect("hex digits are ASCII")
+}
+
+fn hex_pair(byte: u8) -> [u8; 2] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    [byte >> 4, byte & 15].map(|half| DIGITS[usize::from(half)])
 }
 
 #[cfg(test)]
@@ -44,6 +55,17 @@ mod tests {
         // The example of FIPS 180-4, "abc".
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(of_bytes(b"abc"), expected);
+        assert!(is_of_bytes(b"abc", expected));
+        for other in [
+            "",
+            &expected[1..],
+            &expected[2..],
+            &format!("{expected}a"),
+            &expected.to_uppercase(),
+        ] {
+            assert!(!is_of_bytes(b"abc", other), "{other}");
+        }
+        assert!(!is_of_bytes(b"abd", expected));
         assert_eq!(of_reader(&b"abc"[..]).unwrap(), expected);
         let long = vec![7; BLOCK_BYTES * 2 + 1];
         assert_eq!(of_reader(&long[..]).unwrap(), of_bytes(&long));

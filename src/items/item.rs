@@ -141,6 +141,15 @@ impl Item {
             ContentHash::Is(hash) => Cow::Borrowed(hash),
         }
     }
+
+    /// Whether this is its content hash.
+    #[must_use]
+    pub fn has_content(&self, hash: &str) -> bool {
+        match &self.content_hash {
+            ContentHash::OfText => digest::is_of_bytes(self.text.as_bytes(), hash),
+            ContentHash::Is(own) => own == hash,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -32,25 +32,23 @@ pub enum LastOutcome {
 }
 
 /// The last attempt at an item, as the journal has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LastAttempt {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastAttempt<'h> {
     /// How it ended.
     pub outcome: LastOutcome,
     /// The item's content hash at that time.
-    pub content_hash: String,
+    pub content_hash: &'h str,
     /// Whether the workflow's command is another one by now.
     pub command_changed: bool,
-    /// When it ended, formatted for a person.
-    pub when: String,
 }
 
 /// What is known about one item.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct Facts<'h> {
     /// The file that says that the item is done, when there is one.
     pub done_file: Option<String>,
     /// The last attempt, when there was one.
-    pub last: Option<LastAttempt>,
+    pub last: Option<LastAttempt<'h>>,
     /// Why no command can be built for the item, when that is so.
     pub refusal: Option<String>,
 }
@@ -229,10 +227,10 @@ impl Plan {
 /// # Errors
 ///
 /// Selectors that match no item, all of them named (exit 2).
-pub fn plan(
+pub fn plan<'h>(
     items: Batch,
     remembered: impl Iterator<Item = Item>,
-    mut facts: impl FnMut(&Item) -> Facts,
+    mut facts: impl FnMut(&Item) -> Facts<'h>,
     choice: &Choice,
 ) -> Result<Plan> {
     let mut room = choice.limit.unwrap_or(usize::MAX);
@@ -282,24 +280,24 @@ fn in_a_row(fates: impl Iterator<Item = Fate>) -> Vec<(usize, Fate)> {
 }
 
 /// What says that an item is done, if something does: the journal, else a file.
-fn done_by(facts: &Facts) -> Option<String> {
-    let recorded = facts
+fn done_by(facts: &Facts<'_>) -> Option<Cow<'static, str>> {
+    if facts
         .last
-        .as_ref()
-        .filter(|last| last.outcome == LastOutcome::Done);
-    let file = || facts.done_file.as_ref();
-    recorded
-        .map(|last| format!("done {}", last.when).trim_end().to_owned())
-        .or_else(|| file().map(|file| format!("{} exists", shown(file))))
+        .is_some_and(|last| last.outcome == LastOutcome::Done)
+    {
+        return Some(Cow::Borrowed("done"));
+    }
+    let file = facts.done_file.as_ref()?;
+    Some(Cow::Owned(format!("{} exists", shown(file))))
 }
 
 /// What happens to one item, whatever happens to the others.
 ///
 /// Done comes first, because a done item is never started again unless somebody asks; the item's own obstacles come before
 /// `--only`, so that the reason shown is the one that a person has to mend.
-fn judge(item: &Item, facts: &Facts, choice: &Choice) -> Fate {
+fn judge(item: &Item, facts: &Facts<'_>, choice: &Choice) -> Fate {
     let why = match doneness(item, facts, choice) {
-        Doneness::Stays(reason) => return (PlannedState::Done, reason.into()),
+        Doneness::Stays(reason) => return (PlannedState::Done, reason),
         Doneness::RunsAgain(reason) => Some(Cow::Owned(reason)),
         Doneness::NotDone => None,
     };
@@ -307,7 +305,7 @@ fn judge(item: &Item, facts: &Facts, choice: &Choice) -> Fate {
         Readiness::Ready(reason) => reason,
         Readiness::Unready(reason) => return (PlannedState::Unready, reason.clone().into()),
     };
-    let last = facts.last.as_ref().map(|last| last.outcome);
+    let last = facts.last.map(|last| last.outcome);
     if choice.only == Some(Only::Failed) && !last.is_some_and(is_failure) {
         return (PlannedState::Excluded, not_failed(last).into());
     }
@@ -323,18 +321,17 @@ fn judge(item: &Item, facts: &Facts, choice: &Choice) -> Fate {
 
 /// Whether an item is done, and whether that holds it back.
 enum Doneness {
-    Stays(String),
+    Stays(Cow<'static, str>),
     RunsAgain(String),
     NotDone,
 }
 
-fn doneness(item: &Item, facts: &Facts, choice: &Choice) -> Doneness {
-    let last = facts.last.as_ref();
-    let changed = last.and_then(|last| what_changed(item, last));
+fn doneness(item: &Item, facts: &Facts<'_>, choice: &Choice) -> Doneness {
+    let changed = facts.last.and_then(|last| what_changed(item, last));
     let Some(done) = done_by(facts) else {
         return Doneness::NotDone;
     };
-    let unfinished = last.and_then(|last| last_time(last.outcome));
+    let unfinished = facts.last.and_then(|last| last_time(last.outcome));
     match choice.rerun {
         Rerun::All => return Doneness::RunsAgain(format!("{done}; --rerun all")),
         Rerun::Changed => {
@@ -344,17 +341,18 @@ fn doneness(item: &Item, facts: &Facts, choice: &Choice) -> Doneness {
         }
         Rerun::None => {}
     }
-    Doneness::Stays(match (unfinished, changed) {
+    let hint = match (unfinished, changed) {
         // The file may be what the attempt left half-written, or somebody's own work since: only a person can tell.
-        (Some(how), _) => format!("{done}, though it {how}; --rerun all runs it"),
-        (None, Some(what)) => format!("{done}, {what} since; --rerun changed runs it"),
-        (None, None) if !choice.selectors.is_empty() => format!("{done}; --rerun all runs it"),
-        (None, None) => done,
-    })
+        (Some(how), _) => format!(", though it {how}; --rerun all runs it"),
+        (None, Some(what)) => format!(", {what} since; --rerun changed runs it"),
+        (None, None) if !choice.selectors.is_empty() => "; --rerun all runs it".to_owned(),
+        (None, None) => return Doneness::Stays(done),
+    };
+    Doneness::Stays(Cow::Owned(format!("{done}{hint}")))
 }
 
-fn what_changed(item: &Item, last: &LastAttempt) -> Option<&'static str> {
-    if last.content_hash != item.content_hash() {
+fn what_changed(item: &Item, last: LastAttempt<'_>) -> Option<&'static str> {
+    if !item.has_content(last.content_hash) {
         Some("changed")
     } else if last.command_changed {
         Some("command changed")
@@ -403,7 +401,6 @@ mod tests {
 
     const PENDING: PlannedState = PlannedState::Pending;
     const DONE: PlannedState = PlannedState::Done;
-    const WHEN: &str = "2026-11-22 03:10";
 
     fn item(number: u64, readiness: Readiness) -> Item {
         Item {
@@ -421,26 +418,25 @@ mod tests {
         Readiness::Ready("approved (line 5)".to_owned())
     }
 
-    fn last(outcome: LastOutcome, content_hash: &str) -> Facts {
+    fn last(outcome: LastOutcome, content_hash: &str) -> Facts<'_> {
         Facts {
             last: Some(LastAttempt {
                 outcome,
-                content_hash: content_hash.to_owned(),
+                content_hash,
                 command_changed: false,
-                when: WHEN.to_owned(),
             }),
             ..Facts::default()
         }
     }
 
-    fn with_file(facts: Facts) -> Facts {
+    fn with_file(facts: Facts<'_>) -> Facts<'_> {
         Facts {
             done_file: Some("docs/done/LLD-042.md".to_owned()),
             ..facts
         }
     }
 
-    fn refused(facts: Facts) -> Facts {
+    fn refused(facts: Facts<'_>) -> Facts<'_> {
         Facts {
             refusal: Some("the item has no path".to_owned()),
             ..facts
@@ -462,7 +458,7 @@ mod tests {
         }
     }
 
-    fn one(readiness: Readiness, facts: &Facts, choice: &Choice) -> (PlannedState, String) {
+    fn one(readiness: Readiness, facts: &Facts<'_>, choice: &Choice) -> (PlannedState, String) {
         let plan = plan(
             [item(42, readiness)].into_iter().collect(),
             std::iter::empty(),
@@ -494,7 +490,7 @@ mod tests {
             selectors: vec![Selector::parse("42").unwrap()],
             ..Choice::default()
         };
-        let done = "done 2026-11-22 03:10";
+        let done = "done";
         check([
             (same(), rerun(Rerun::None), DONE, done),
             (same(), rerun(Rerun::Changed), DONE, done),
@@ -583,11 +579,7 @@ mod tests {
             rows,
             [
                 (Some(42), PENDING, "approved (line 5)"),
-                (
-                    Some(7),
-                    DONE,
-                    "done 2026-11-22 03:10; its source has it no more"
-                ),
+                (Some(7), DONE, "done; its source has it no more"),
                 (
                     Some(8),
                     DONE,
@@ -753,7 +745,7 @@ mod tests {
         ])
     }
 
-    fn any_facts() -> impl Strategy<Value = Facts> {
+    fn any_facts() -> impl Strategy<Value = Facts<'static>> {
         (
             any::<bool>(),
             prop::option::of((any_outcome(), any::<bool>())),
@@ -770,7 +762,7 @@ mod tests {
     }
 
     /// Items numbered from 0 in a shuffled order, and their facts by number.
-    fn any_batch() -> impl Strategy<Value = (Vec<Item>, Vec<Facts>)> {
+    fn any_batch() -> impl Strategy<Value = (Vec<Item>, Vec<Facts<'static>>)> {
         prop::collection::vec((any::<bool>(), any_facts()), 0..12).prop_flat_map(|all| {
             let items: Vec<Item> = (0..)
                 .zip(&all)

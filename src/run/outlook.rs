@@ -127,9 +127,8 @@ pub(super) fn decide(
                             Standing::Ended(outcome) => last_outcome(outcome),
                             Standing::Unfinished => unfinished,
                         },
-                        content_hash: content.to_owned(),
+                        content_hash: content,
                         command_changed: command_then.is_some_and(|then| then != command),
-                        when: String::new(),
                     }
                 }),
                 refusal: filled

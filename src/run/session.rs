@@ -229,8 +229,7 @@ impl<'a> Session<'a> {
             id_columns: items.ids().map(str::len).max().unwrap_or(0),
         };
         let launcher = Launcher::new(parts, invocation, visit.surroundings, &secrets)?;
-        let at_the_store = Arc::clone(&visit.at_the_store);
-        let hooks = (at_the_store, is_narrow);
+        let hooks = (Arc::clone(&visit.at_the_store), is_narrow);
         let keys = Keys::start(
             invocation,
             &secrets,
