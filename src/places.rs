@@ -34,6 +34,14 @@ impl Tag {
 }
 
 impl Places {
+    /// With room for so many.
+    pub(crate) fn with_capacity(count: usize) -> Self {
+        Self {
+            slots: HashTable::with_capacity(count),
+            hasher: RandomState::default(),
+        }
+    }
+
     /// The tag of `text`.
     pub(crate) fn tag(&self, text: &[u8]) -> Tag {
         Tag((self.hasher.hash_one(text) >> 32) as u32)

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use super::collected::ITEMS_MAX;
 use super::item::{ContentHash, Item, ItemId, Readiness};
 
 /// Items, in their order.
@@ -15,6 +16,9 @@ pub struct Batch {
     text: String,
     rows: Vec<Row>,
 }
+
+/// What a line takes that is no longer than a name has to be.
+const LINE_BYTES: usize = 8;
 
 /// One item.
 #[derive(Debug, Clone)]
@@ -40,7 +44,7 @@ impl Batch {
     pub fn for_text(bytes: usize) -> Self {
         Self {
             text: String::with_capacity(bytes),
-            rows: Vec::new(),
+            rows: Vec::with_capacity((bytes / LINE_BYTES).min(ITEMS_MAX)),
         }
     }
 

@@ -124,7 +124,23 @@ impl Entry {
     }
 }
 
+/// What an ordinary record takes in the journal, and what is kept of it as text.
+const RECORD_BYTES: u64 = 340;
+const TEXT_BYTES: usize = 92;
+
 impl History {
+    /// Of nothing as yet, with room for what a journal of so many bytes says. What is not needed of it stays untouched, and so
+    /// takes no memory.
+    pub(super) fn of_journal(bytes: u64) -> Self {
+        let items = usize::try_from(bytes / RECORD_BYTES).unwrap_or(0);
+        Self {
+            text: String::with_capacity(items * TEXT_BYTES),
+            entries: Vec::with_capacity(items),
+            places: Places::with_capacity(items),
+            ..Self::default()
+        }
+    }
+
     /// What the last records of `item` say.
     #[must_use]
     pub fn last(&self, item: &ItemId) -> Option<Last<'_>> {

@@ -54,8 +54,9 @@ impl Scan {
 pub(super) fn scan(file: &File, directory: &WorkflowDirectory) -> Result<Scan> {
     let path = directory.journal_path();
     let unreadable = |error: io::Error| failed("read", &path, &error);
+    let bytes = file.metadata().map_err(unreadable)?.len();
     let mut scan = Scan {
-        history: History::default(),
+        history: History::of_journal(bytes),
         position: None,
         version: VERSION,
         good_bytes: 0,
