@@ -12,6 +12,7 @@ use crate::support::long_journal::long_journal;
 use crate::support::skip::skipped;
 use crate::support::workspace::Workspace;
 
+const FOLDER: &str = ".orchestrate/w";
 const JOURNAL: &str = ".orchestrate/w/journal.jsonl";
 
 #[test]
@@ -213,5 +214,69 @@ fn whenever_compaction_is_killed_the_journal_is_the_old_one_or_the_new_one() {
         assert_eq!(names.len(), 3, "{names:?}");
     }
     assert_eq!(compacted.lines().count(), 11);
+    forget_the_runs(&workspace);
+}
+
+/// A workspace whose next run finds a journal of which half is superseded, and shortens it at its end.
+fn about_to_shorten() -> Workspace {
+    let workspace = Workspace::new(&["a"], "exit 1");
+    workspace.orchestrate(&["w"]).finish().exits(1);
+    workspace.write(JOURNAL, &long_journal(5_000));
+    workspace
+}
+
+/// What `journal verify` says of it.
+fn verified(workspace: &Workspace) -> String {
+    let verified = workspace.orchestrate(&["journal", "verify"]).finish();
+    verified.exits(0).stdout
+}
+
+#[test]
+fn whenever_a_run_is_killed_that_shortens_its_journal_nothing_is_lost() {
+    let workspace = about_to_shorten();
+    let long = workspace.read(JOURNAL);
+    let (mut shortened, mut kills) = (0, 0);
+    for call in ["fsync", "/^rename"] {
+        for when in 1.. {
+            workspace.write(JOURNAL, &long);
+            let fault = format!("{call}:signal=KILL:when={when}");
+            let Some(launch) = faulty(&workspace, &[&fault], Some(FOLDER), &["w"]) else {
+                return;
+            };
+            let end = launch.finish().end;
+            let whole = verified(&workspace);
+            let is_short = whole.contains(" 5001 records of 5001 items: 5001 failed ");
+            if end == End::Exited(1) {
+                assert!(is_short, "{whole}");
+                break;
+            }
+            kills += 1;
+            shortened += u32::from(is_short);
+            let is_long = [" 10000 ", " 10001 ", " 10002 "];
+            let is_long = is_long.iter().any(|records| whole.contains(records));
+            assert!(is_short || is_long, "{fault}: {whole}");
+        }
+    }
+    assert!(
+        shortened >= 1 && kills > shortened,
+        "{shortened} of {kills}"
+    );
+    forget_the_runs(&workspace);
+}
+
+#[test]
+fn a_journal_that_cannot_be_shortened_stays_and_the_run_is_as_it_was() {
+    let workspace = about_to_shorten();
+    let long = workspace.read(JOURNAL);
+    let fault = "/^rename:error=ENOSPC";
+    let Some(launch) = faulty(&workspace, &[fault], Some(FOLDER), &["w"]) else {
+        return;
+    };
+    let told = launch.finish().exits(1).stderr;
+    let words = "warning: the journal stays as long as it is: cannot copy `";
+    assert!(told.contains(words), "{told}");
+    assert!(workspace.read(JOURNAL).starts_with(&long));
+    let whole = verified(&workspace);
+    assert!(whole.contains(" 10002 records of 5001 items"), "{whole}");
     forget_the_runs(&workspace);
 }
