@@ -262,7 +262,8 @@ pub fn run(
             present::error(&handle, &error, format);
             Exit::Status(error.status())
         });
-        flush(terminal, &handle, &mut signals, exit).await
+        flush(terminal, &handle, &mut signals).await;
+        Ok(exit)
     })
 }
 
@@ -286,36 +287,15 @@ fn asked_format(cli: &Cli, surroundings: &Surroundings) -> Format {
 }
 
 /// Waits until everything is written; a further press gives up on a reader that is stuck.
-async fn flush(
-    terminal: Terminal,
-    handle: &TerminalHandle,
-    signals: &mut Signals,
-    exit: Exit,
-) -> Result<Exit> {
-    let (hand_over, handed_over) = std::sync::mpsc::channel::<Terminal>();
-    let (ended, mut flushed) = oneshot::channel();
-    let wait = move || {
-        handed_over.iter().for_each(Terminal::finish);
-        // The loop is gone only when the whole process is going.
-        let _nobody = ended.send(());
-    };
-    let thread = std::thread::Builder::new().name("flush".to_owned());
-    if thread.spawn(wait).is_err() {
-        // There is no room for a thread, and nobody left who could take a press.
-        terminal.finish();
-        return Ok(exit);
-    }
-    // It has come up, so it takes what it is given.
-    let _taken = hand_over.send(terminal);
-    drop(hand_over);
+async fn flush(terminal: Terminal, handle: &TerminalHandle, signals: &mut Signals) {
+    let (token, mut written) = oneshot::channel::<()>();
+    terminal.close(token);
     tokio::select! {
-        _ = &mut flushed => {}
-        _ = signals.next_press(|| ()) => {
-            handle.abandon();
-            let _ended = flushed.await;
-        }
+        biased;
+        _ = &mut written => {}
+        _ = signals.next_press(|| ()) => handle.abandon(),
     }
-    Ok(exit)
+    terminal.finish();
 }
 
 /// One execution, from its items to its end.

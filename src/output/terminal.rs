@@ -164,9 +164,16 @@ impl Terminal {
         Ok((Self { shared, thread }, handle))
     }
 
+    /// Has `token` dropped when all that was sent is written and the status line is gone: [`Self::finish`] then returns at
+    /// once. Never waits.
+    pub fn close(&self, token: impl Any + Send) {
+        self.shared.at_end(Box::new(token));
+        self.shared.close();
+    }
+
     /// Waits until all that was sent is written and the status line is gone, or until someone calls
-    /// [`TerminalHandle::abandon`]. A reader that is stuck keeps us here, so the caller must still be able to take
-    /// a signal meanwhile.
+    /// [`TerminalHandle::abandon`]. A reader that is stuck keeps us here: who is to take a signal meanwhile calls
+    /// [`Self::close`] first.
     pub fn finish(self) {
         self.shared.close();
         if self.shared.wait_for_end() {

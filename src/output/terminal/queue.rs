@@ -38,6 +38,8 @@ pub(super) struct Queue {
     pub(super) status: Vec<String>,
     /// What is dropped as soon as nothing can be written any more before something happens.
     pub(super) unsettled: Vec<Box<dyn Any + Send>>,
+    /// What is dropped when the thread has done its last.
+    pub(super) unended: Vec<Box<dyn Any + Send>>,
     /// The writing thread is in `poll` or about to be, so it must be woken.
     pub(super) asleep: bool,
     pub(super) stage: Stage,
@@ -214,6 +216,14 @@ impl Shared {
         self.release(queue);
     }
 
+    pub(super) fn at_end(&self, token: Box<dyn Any + Send>) {
+        let mut queue = self.lock();
+        // Once the thread has ended, nobody would drop it.
+        if queue.stage < Stage::Ended {
+            queue.unended.push(token);
+        }
+    }
+
     pub(super) fn abandon(&self) {
         let mut queue = self.lock();
         queue.stage = queue.stage.max(Stage::Abandoned);
@@ -235,6 +245,7 @@ impl Shared {
         let mut queue = self.lock();
         queue.stage = Stage::Ended;
         queue.unsettled.clear();
+        queue.unended.clear();
         for target in Target::BOTH {
             queue.lane_mut(target).discard();
         }

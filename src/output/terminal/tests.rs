@@ -200,6 +200,28 @@ fn a_stuck_reader_can_be_given_up() {
 }
 
 #[test]
+fn who_closes_hears_when_all_is_written() {
+    use std::sync::mpsc::{TryRecvError, channel};
+    let Screen {
+        terminal,
+        handle,
+        stdout,
+        stderr: _unread,
+    } = screen(false, false);
+    let (_, bytes) = fill(&handle);
+    let (token, dropped) = channel::<()>();
+    terminal.close(token);
+    assert_eq!(dropped.try_recv(), Err(TryRecvError::Empty));
+    let reader = std::thread::spawn(move || rest_of(stdout).len());
+    dropped.recv().unwrap_err();
+    let (token, dropped) = channel::<()>();
+    terminal.close(token);
+    assert_eq!(dropped.try_recv(), Err(TryRecvError::Disconnected));
+    terminal.finish();
+    assert_eq!(reader.join().unwrap(), bytes);
+}
+
+#[test]
 fn the_descriptor_that_others_share_stays_as_it_is() {
     let (_read, out) = pipe().unwrap();
     let shared = out.try_clone().unwrap();
