@@ -6,6 +6,7 @@
 mod alarm;
 mod blocks;
 mod chronicle;
+mod closing;
 mod collect;
 mod display;
 mod earlier;
@@ -569,7 +570,7 @@ impl Visit<'_> {
     ) -> Result<Exit> {
         let (sender, mut messages) = unbounded_channel();
         self.watch_the_guard(&sender)?;
-        let state = self.state_path();
+        let (state, voice) = (self.state_path(), self.voice.clone());
         let (root, keep) = (
             self.invocation.place.root.clone(),
             self.invocation.keep_runs,
@@ -600,7 +601,9 @@ impl Visit<'_> {
                 _ = signals.next_press(|| ()) => {}
             }
         }
-        session.end(&mut messages)
+        let (exit, closing) = session.end(&mut messages);
+        closing.close(signals, &voice).await;
+        exit
     }
 
     /// Whoever dies first, guard or orchestrator, the other one ends the items.

@@ -62,11 +62,12 @@ impl Metrics {
         }
         let record = self.record.take();
         let started = record.as_ref().map_or(self.began, |record| record.started);
+        let ended = record.as_ref().and_then(|record| record.ended);
         let view = record.map(|record| RunView::new(record, &[], Life::Ended));
         let metrics = RunMetrics {
             workflow: &self.workflow,
             started,
-            ended: Timestamp::now(),
+            ended: ended.unwrap_or_else(Timestamp::now),
             exit_status: exit_status(result),
             view: view.as_ref(),
         };

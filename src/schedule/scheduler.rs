@@ -355,7 +355,9 @@ impl Scheduler {
         self.stages.fatal()
     }
 
-    fn is_stopping(&self) -> bool {
+    /// Whether the run is being stopped, by whatever.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
         self.stages.stage() > Stage::Running
     }
 

@@ -31,6 +31,7 @@
 //! can know better.
 
 use super::record::{Defect, Head, Mark, Outcome, RECORD_BYTES_MAX, may_begin_header, unseal};
+use crate::items::collected::ITEMS_MAX;
 use crate::items::item::ItemId;
 use crate::places::{Places, Tag};
 
@@ -129,10 +130,11 @@ const RECORD_BYTES: u64 = 340;
 const TEXT_BYTES: usize = 92;
 
 impl History {
-    /// Of nothing as yet, with room for what a journal of so many bytes says. What is not needed of it stays untouched, and so
-    /// takes no memory.
+    /// Of nothing as yet, with room for what a journal of so many bytes says, if there may be so many items. What is not
+    /// needed of it stays untouched, and so takes no memory, but for the table of places.
     pub(super) fn of_journal(bytes: u64) -> Self {
-        let items = usize::try_from(bytes / RECORD_BYTES).unwrap_or(0);
+        let items =
+            usize::try_from(bytes / RECORD_BYTES).map_or(ITEMS_MAX, |items| items.min(ITEMS_MAX));
         Self {
             text: String::with_capacity(items * TEXT_BYTES),
             entries: Vec::with_capacity(items),

@@ -17,8 +17,8 @@
 //! - **Never guessed around**: damage is refused with the repair in the message; what is cut off is saved first.
 //! - What a killed run wrote but did not sync is made durable before it is believed.
 //! - When it is opened, an older version is copied into the present one, and a long journal that is mostly superseded
-//!   into a short one (`journal_rewrite.rs`). The same is done when a run has ended, for that is when nobody waits:
-//!   each end has superseded its attempt's beginning, and the next run has half as much to read.
+//!   into a short one (`journal_rewrite.rs`). The same is done when a run has ended by itself, for then nobody is in a
+//!   hurry: each end has superseded its attempt's beginning, and the next run has half as much to read.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -119,16 +119,19 @@ impl Journal {
         Ok((journal, scan.history))
     }
 
-    /// Replaces it by a short one if it is long and half of it is superseded: when all is recorded, and nobody waits.
+    /// Whether it is long, and half of it is superseded.
+    #[must_use]
+    pub const fn is_worth_shortening(&self) -> bool {
+        let records = self.position.sequence;
+        records >= COMPACTION_RECORDS_MIN && self.superseded >= records / 2 && self.poison.is_none()
+    }
+
+    /// Replaces it by one that has only what is not superseded.
     ///
     /// # Errors
     ///
-    /// Why it could not be; it is as it was then.
+    /// Why it could not be; it is as it was then, unless the last fsync failed.
     pub fn shorten(self, directory: &WorkflowDirectory, _lock: &WorkflowLock) -> Result<()> {
-        let records = self.position.sequence;
-        if records < COMPACTION_RECORDS_MIN || self.superseded < records / 2 {
-            return Ok(());
-        }
         self.check_still_there()?;
         let scan = scan(&self.file, directory)?;
         if !scan.torn {

@@ -811,6 +811,8 @@ pub(super) mod tests {
             "{",
             r#"{"seq":42"#,
             r#"{"seq":42,"prev":"00c0ffee""#,
+            r#"{"seq":18446744073709551658,"prev":"00c0ffee","item":"a","outcome":"done","attempt":1,"hash":"""#,
+            r#"{"seq":,"prev":"00c0ffee","item":"a","outcome":"done","attempt":1,"hash":"""#,
             r#"{"seq": 42,"prev":"00c0ffee","item":"a","outcome":"done","attempt":1,"hash":"""#,
             r#"{"seq":42,"prev":"00C0FFEE","item":"a","outcome":"done","attempt":1,"hash":"""#,
             r#"{"seq":42,"prev":"00c0ffee","item":"a","outcome":"cancelled","attempt":1,"hash":"""#,

@@ -231,36 +231,29 @@ fn verified(workspace: &Workspace) -> String {
     verified.exits(0).stdout
 }
 
+/// Just before the short journal takes the place of the long one, and just after; how it is written is tested above.
 #[test]
 fn whenever_a_run_is_killed_that_shortens_its_journal_nothing_is_lost() {
     let workspace = about_to_shorten();
     let long = workspace.read(JOURNAL);
-    let (mut shortened, mut kills) = (0, 0);
-    for call in ["fsync", "/^rename"] {
-        for when in 1.. {
-            workspace.write(JOURNAL, &long);
-            let fault = format!("{call}:signal=KILL:when={when}");
-            let Some(launch) = faulty(&workspace, &[&fault], Some(FOLDER), &["w"]) else {
-                return;
-            };
-            let end = launch.finish().end;
-            let whole = verified(&workspace);
-            let is_short = whole.contains(" 5001 records of 5001 items: 5001 failed ");
-            if end == End::Exited(1) {
-                assert!(is_short, "{whole}");
-                break;
-            }
-            kills += 1;
-            shortened += u32::from(is_short);
-            let is_long = [" 10000 ", " 10001 ", " 10002 "];
-            let is_long = is_long.iter().any(|records| whole.contains(records));
-            assert!(is_short || is_long, "{fault}: {whole}");
-        }
+    let Some(launch) = faulty(&workspace, &["/^rename:signal=KILL"], Some(FOLDER), &["w"]) else {
+        return;
+    };
+    launch.finish().dies_by(Signal::SIGKILL);
+    let kept = verified(&workspace);
+    assert!(kept.contains(" 10002 records of 5001 items"), "{kept}");
+    workspace.write(JOURNAL, &long);
+    // An hour, which ends when the one that holds it up is killed.
+    let fault = "/^rename:delay_exit=3600000000";
+    let launch = faulty(&workspace, &[fault], Some(FOLDER), &["w"]);
+    let running = launch.expect("there was one before").start();
+    while workspace.read(JOURNAL).len() >= long.len() {
+        std::thread::yield_now();
     }
-    assert!(
-        shortened >= 1 && kills > shortened,
-        "{shortened} of {kills}"
-    );
+    running.signal(Signal::SIGKILL);
+    running.finish().dies_by(Signal::SIGKILL);
+    let kept = verified(&workspace);
+    assert!(kept.contains(" 5001 records of 5001 items"), "{kept}");
     forget_the_runs(&workspace);
 }
 
@@ -273,10 +266,37 @@ fn a_journal_that_cannot_be_shortened_stays_and_the_run_is_as_it_was() {
         return;
     };
     let told = launch.finish().exits(1).stderr;
-    let words = "warning: the journal stays as long as it is: cannot copy `";
+    let words = "warning: the journal could not be shortened: cannot copy `";
     assert!(told.contains(words), "{told}");
     assert!(workspace.read(JOURNAL).starts_with(&long));
     let whole = verified(&workspace);
     assert!(whole.contains(" 10002 records of 5001 items"), "{whole}");
+    forget_the_runs(&workspace);
+}
+
+#[test]
+fn who_presses_does_not_wait_for_the_journal_to_be_shortened() {
+    let workspace = about_to_shorten();
+    let long = workspace.read(JOURNAL);
+    // An hour.
+    let fault = "/^rename:delay_enter=3600000000";
+    let words = ["-j1", "--metrics", "m", "w"];
+    let Some(launch) = faulty(&workspace, &[fault], Some(FOLDER), &words) else {
+        return;
+    };
+    let running = launch.start();
+    running.wait_for("1 failed");
+    let holder = workspace.read(".orchestrate/w/lock");
+    let guard = holder.split(' ').next().unwrap().parse().unwrap();
+    kill(Pid::from_raw(guard), Signal::SIGINT).unwrap();
+    running.finish().exits(1);
+    assert!(
+        workspace.read("m").contains("orchestrate_run_exit_status"),
+        "it is told how the run went"
+    );
+    assert!(workspace.read(JOURNAL).starts_with(&long));
+    // What is left of it is in nobody's way.
+    workspace.orchestrate(&["w"]).finish().exits(1);
+    assert!(verified(&workspace).contains(" 5001 records of 5001 items"));
     forget_the_runs(&workspace);
 }

@@ -206,19 +206,28 @@ fn a_journal_that_is_not_there_is_a_usage_error_that_names_those_that_are() {
 fn a_long_journal_of_which_half_is_superseded_is_short_when_the_run_has_ended() {
     let workspace = Workspace::new(&["a"], "exit 1");
     workspace.orchestrate(&["w"]).finish().exits(1);
-    workspace.shell("rm -r .orchestrate/runs").finish().exits(0);
     workspace.item("meet up");
     let mut gates = workspace.gates(&["a"]);
     workspace.write(".orchestrate/w/journal.jsonl", &long_journal(5_000));
-    let running = workspace.orchestrate(&["-j2", "w"]).start();
-    gates.expect("a up");
     let lines = || {
         workspace
             .read(".orchestrate/w/journal.jsonl")
             .lines()
             .count()
     };
-    assert!(lines() > 10_000, "nobody waits for it to become shorter");
+    let stopped = workspace.orchestrate(&["-j2", "w"]).start();
+    gates.expect("a up");
+    stopped.signal(Signal::SIGINT);
+    stopped.wait_until_draining();
+    gates.order("a", "exit 1");
+    stopped.finish().exits(1);
+    assert_eq!(lines(), 10_003, "who stops a run does not wait for it");
+    // Of these runs, no record of the journal tells any more.
+    workspace.shell("rm -r .orchestrate/runs").finish().exits(0);
+
+    let running = workspace.orchestrate(&["-j2", "w"]).start();
+    gates.expect("a up");
+    assert_eq!(lines(), 10_004);
     gates.order("a", "exit 0");
     running.finish().exits(0);
     assert_eq!(

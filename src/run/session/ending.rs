@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
+use super::super::closing::Closing;
 use super::super::launch::millis;
 use super::super::{Exit, Message, Visit};
 use super::{NoKey, Session};
@@ -16,15 +17,17 @@ use crate::report::result::ItemResult;
 use crate::report::summary::Summary;
 use crate::schedule::bottleneck::Lost;
 use crate::schedule::event::Outcome;
-use crate::state::journal::Journal;
 use crate::state::journal_thread::JournalThread;
 use crate::state::run_event::RunEvent;
 use crate::state::run_items::RunItems;
 use crate::state::run_record::{LostTime, RunRecord};
 
 impl Session<'_> {
-    /// Closes everything, tells how it went, and says how the program ends.
-    pub(in crate::run) fn end(mut self, messages: &mut UnboundedReceiver<Message>) -> Result<Exit> {
+    /// Closes all but what it gives back, tells how it went, and says how the program ends.
+    pub(in crate::run) fn end(
+        mut self,
+        messages: &mut UnboundedReceiver<Message>,
+    ) -> (Result<Exit>, Closing) {
         if let Some(display) = &mut self.display {
             display.hide();
         }
@@ -69,27 +72,19 @@ impl Session<'_> {
         self.visit
             .voice
             .summary(&summary, self.run.id().as_str(), self.record.exit_status);
-        if let (Some(Ok(journal)), Exit::Status(_)) = (journal, &exit) {
-            self.shorten(journal);
-        }
-        if all_ended {
-            self.lock.release();
-        }
-        // Else it is held by what is left.
         let took = self.began.elapsed();
+        let is_calm = !self.scheduler.is_stopping() && !self.guard_lost && !self.space_ran_out;
         hand_over(&self.visit, self.record, &self.results, took);
-        match (kept, exit) {
+        let closing = Closing {
+            journal: journal.and_then(Result::ok).filter(|_| is_calm),
+            directory: self.directory,
+            lock: Some(self.lock).filter(|_| all_ended),
+        };
+        let exit = match (kept, exit) {
             (Err(error), Exit::Status(ExitStatus::Success)) => Err(error),
             (Err(_) | Ok(()), exit) => Ok(exit),
-        }
-    }
-
-    /// What is left undone here is done by a later run.
-    fn shorten(&self, journal: Journal) {
-        if let Err(error) = journal.shorten(&self.directory, &self.lock) {
-            let why = format!("the journal stays as long as it is: {error}");
-            self.visit.voice.warning(&why);
-        }
+        };
+        (exit, closing)
     }
 
     /// What has to come before [`end`](Self::end), if there is anything to compare this run with.

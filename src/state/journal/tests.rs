@@ -556,6 +556,7 @@ fn when_a_long_run_has_ended_what_its_ends_have_superseded_goes() {
     let place = Place::new();
     let journal = journal_of_a_run(&place, 5_000);
     let all = read(&place.directory).unwrap();
+    assert!(journal.is_worth_shortening());
     journal.shorten(&place.directory, &place.lock).unwrap();
     let few = read(&place.directory).unwrap();
     assert_eq!((few.records(), few.items()), (5_000, 5_000));
@@ -563,11 +564,6 @@ fn when_a_long_run_has_ended_what_its_ends_have_superseded_goes() {
         let item = ItemId::new(id).unwrap();
         assert_eq!(few.last(&item), all.last(&item));
     }
-    let (mut journal, _) = place.open().unwrap();
-    let short = place.bytes();
-    journal.append(&records()).unwrap();
-    journal.shorten(&place.directory, &place.lock).unwrap();
-    assert!(place.bytes().starts_with(&short), "it is short enough");
 }
 
 #[test]
@@ -576,18 +572,51 @@ fn what_a_run_has_superseded_before_counts_when_the_next_one_ends() {
     let before = long_journal(&place, 5_100, 2);
     let (mut journal, _) = place.open().unwrap();
     journal.append(&[sample("i0", Outcome::Done, 3)]).unwrap();
+    assert!(journal.is_worth_shortening());
     journal.shorten(&place.directory, &place.lock).unwrap();
     assert!(place.bytes().len() * 19 < before.len() * 10);
     assert_eq!(read(&place.directory).unwrap().records(), 5_100);
 }
 
 #[test]
-fn a_short_run_leaves_the_journal_as_it_is() {
+fn a_journal_that_is_short_or_mostly_needed_is_not_worth_shortening() {
     let place = Place::new();
-    let journal = journal_of_a_run(&place, 4_999);
-    let before = place.bytes();
-    journal.shorten(&place.directory, &place.lock).unwrap();
-    assert_eq!(place.bytes(), before);
+    assert!(!journal_of_a_run(&place, 4_999).is_worth_shortening());
+    for times in [1, 2] {
+        let place = Place::new();
+        long_journal(&place, 10_000, 1);
+        let (mut journal, _) = place.open().unwrap();
+        for _ in 0..times {
+            let ended: Vec<_> = (0..5_000)
+                .map(|item| sample(&format!("i{item}"), Outcome::Done, 1))
+                .collect();
+            journal.append(&ended).unwrap();
+        }
+        // A third of it is superseded, and then half.
+        assert_eq!(journal.is_worth_shortening(), times == 2);
+    }
+}
+
+#[test]
+fn a_journal_that_is_broken_is_not_worth_shortening() {
+    let place = Place::new();
+    let mut journal = journal_of_a_run(&place, 5_000);
+    let long = Record {
+        content_hash: "x".repeat(RECORD_BYTES_MAX),
+        ..sample("a", Outcome::Done, 1)
+    };
+    journal.note(&[long]).unwrap_err();
+    assert!(!journal.is_worth_shortening());
+}
+
+#[test]
+fn a_journal_of_any_length_is_read_in_bounded_memory() {
+    let place = Place::holding(&small_journal());
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(place.directory.journal_path());
+    file.unwrap().set_len(1 << 40).unwrap();
+    assert_eq!(place.open().unwrap_err().status(), ExitStatus::Damaged);
 }
 
 #[test]
