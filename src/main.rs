@@ -1,22 +1,21 @@
 //! Start-up only: sees how we were started, hands everything to [`orchestrate::run`], and ends as it says.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
-use orchestrate::child::guard::{self, GUARD_VARIABLE, GuardedEnd, watch_the_guard};
+use orchestrate::child::guard::{self, GuardedEnd, Role};
 use orchestrate::cli::Cli;
 use orchestrate::command::completions;
 use orchestrate::error::Error;
 use orchestrate::output::panic::die_of_panics;
 use orchestrate::output::terminal::{Outputs, Reflow};
 use orchestrate::report::json::error_line;
-use orchestrate::run::{Exit, run, wants_a_guard};
+use orchestrate::run::{Exit, Request, run};
 use orchestrate::schedule::stage::Press;
 use orchestrate::surroundings::Surroundings;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
@@ -25,20 +24,21 @@ use signal_hook::low_level::emulate_default_handler;
 fn main() -> ExitCode {
     hide_from_our_own_user();
     die_of_panics(Arc::default());
-    let ended = surroundings().and_then(|mut surroundings| {
+    let ended = surroundings().and_then(|surroundings| {
         if let Some(shell) = completions::asked(&surroundings) {
             return complete(shell, &surroundings);
         }
         let cli = typed();
         receive_signals(&surroundings.ignored_signals)?;
-        let variable = surroundings.environment.remove(OsStr::new(GUARD_VARIABLE));
-        let number = variable.and_then(|number| number.to_str()?.parse().ok());
-        let guard = number.map_or(Ok(None), watch_the_guard)?;
-        if let (Some(_), Some(number)) = (&guard, number) {
-            surroundings.process = number;
-        } else if let Some(grace) = wants_a_guard(cli.clone(), &surroundings) {
-            return watch_over(grace);
-        }
+        let request = Request::new(cli, &surroundings);
+        let guard = match request.wants_a_guard(&surroundings).map(guard::split) {
+            None => None,
+            Some(role) => match role? {
+                Role::Orchestrator(guard) => Some(guard),
+                Role::Guard(GuardedEnd::Exited(code)) => return Ok(ExitCode::from(code)),
+                Role::Guard(GuardedEnd::Killed(signal)) => return Ok(die_by(signal as i32)),
+            },
+        };
         let outputs = Outputs {
             stdout: std::io::stdout().as_fd().try_clone_to_owned()?,
             stderr: std::io::stderr().as_fd().try_clone_to_owned()?,
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
             reflow: reflow(&surroundings),
         };
         let exit = run(
-            cli,
+            request,
             &surroundings,
             &command_line(&surroundings),
             outputs,
@@ -80,7 +80,7 @@ fn complete(shell: &OsStr, surroundings: &Surroundings) -> std::io::Result<ExitC
 /// The first act: from here on nobody reads our environment and memory, in which the keys are, from `/proc`, and no
 /// debugger attaches, unless it is root's; and whatever kills us leaves no core file (`PR_SET_DUMPABLE`, prctl(2)). Our
 /// children would else find all keys there, for they run as the same user. They themselves are as usual: it ends with
-/// execve(2). So the orchestrator, which its guard starts, does it for itself.
+/// execve(2), and lasts across fork(2).
 ///
 /// Every process of ours does it, not only one that has keys: nothing has been read that could tell.
 fn hide_from_our_own_user() {
@@ -119,27 +119,6 @@ fn leave(exit: Exit) -> ExitCode {
         Exit::Signal(Press::Terminate) => die_by(SIGTERM),
         Exit::Signal(Press::Quit) => die_by(SIGQUIT),
     }
-}
-
-/// We are the guard: what the user started, and what outlives the orchestrator.
-fn watch_over(grace: Duration) -> std::io::Result<ExitCode> {
-    let words = |words: Vec<OsString>| -> std::io::Result<Vec<CString>> {
-        words
-            .into_iter()
-            .map(|word| Ok(CString::new(word.into_vec())?))
-            .collect()
-    };
-    #[expect(clippy::disallowed_methods, reason = "handed on as it is")]
-    let environment = std::env::vars_os().map(|(name, value)| [name, value].join(OsStr::new("=")));
-    let end = guard::watch(
-        &words(std::env::args_os().collect())?,
-        &words(environment.collect())?,
-        grace,
-    )?;
-    Ok(match end {
-        GuardedEnd::Exited(code) => ExitCode::from(code),
-        GuardedEnd::Killed(signal) => die_by(signal as i32),
-    })
 }
 
 #[expect(

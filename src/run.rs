@@ -43,7 +43,7 @@ use tokio::sync::oneshot;
 use crate::child::core_file;
 use crate::child::guard::{adopt_orphans, wait_for_the_guards_death};
 use crate::child::lock_keepers::{Keeper, keepers};
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, OneShot};
 use crate::command;
 use crate::config::file::ItemSource;
 use crate::config::options::{Format, IfLocked};
@@ -172,6 +172,42 @@ enum Locked {
     Pressed(Press),
 }
 
+/// What was typed, and what it means.
+#[derive(Debug)]
+pub enum Request {
+    /// Something else than a run.
+    OneShot(Box<(OneShot, Cli)>),
+    /// A run, or what is wrong with it.
+    Run(Box<Result<Invocation>>, Format),
+}
+
+impl Request {
+    /// Reads the configuration, if there is to be a run. A signal that comes meanwhile, for it may be a pipe, ends us at once.
+    #[must_use]
+    pub fn new(mut cli: Cli, surroundings: &Surroundings) -> Self {
+        match cli.command.take() {
+            Some(Command::OneShot(command)) => Self::OneShot(Box::new((command, cli))),
+            other => {
+                cli.command = other;
+                let asked = asked_format(&cli, surroundings);
+                Self::Run(Box::new(resolve(cli, surroundings)), asked)
+            }
+        }
+    }
+
+    /// The grace of its items, if it is something that a guard watches over.
+    #[must_use]
+    pub fn wants_a_guard(&self, surroundings: &Surroundings) -> Option<Duration> {
+        // What is wrong is told by the run itself.
+        let Self::Run(resolved, _) = self else {
+            return None;
+        };
+        let invocation = resolved.as_ref().as_ref().ok()?;
+        // As the first process of a container we inherit all its orphans, and somebody has to reap them.
+        (is_guarded(invocation) || surroundings.process == 1).then_some(invocation.grace)
+    }
+}
+
 /// Does what was typed; `line` is the command line as it was typed, for the summary to repeat, and `guard` is a pidfd
 /// of the process that watches over us, if there is one.
 ///
@@ -183,16 +219,16 @@ enum Locked {
 ///
 /// When the runtime cannot be built, which takes an epoll and an eventfd.
 pub fn run(
-    mut cli: Cli,
+    request: Request,
     surroundings: &Surroundings,
     line: &[String],
     outputs: Outputs,
     guard: Option<OwnedFd>,
 ) -> Result<Exit> {
-    let (terminal, handle) = match cli.command {
+    let (terminal, handle) = match request {
         // Who asks for one thing wants all of it.
-        Some(Command::OneShot(_)) => Terminal::start_patient(outputs),
-        Some(Command::Run(_)) | None => Terminal::start(outputs),
+        Request::OneShot(_) => Terminal::start_patient(outputs),
+        Request::Run(..) => Terminal::start(outputs),
     }
     .map_err(|error| Error::state(format!("cannot start a thread: {error}")))?;
     // As long as the pool is not read.
@@ -204,9 +240,10 @@ pub fn run(
     } else {
         handle
     };
-    let asked = asked_format(&cli, surroundings);
-    cli.command = match cli.command.take() {
-        Some(Command::OneShot(command)) => {
+    let (resolved, asked) = match request {
+        Request::OneShot(one) => {
+            let (command, cli) = *one;
+            let asked = asked_format(&cli, surroundings);
             let done = command::perform(command, cli, surroundings, &handle);
             let status = done.unwrap_or_else(|error| {
                 present::error(&handle, &error, asked);
@@ -216,15 +253,13 @@ pub fn run(
             terminal.finish();
             return Ok(Exit::Status(status));
         }
-        other => other,
+        Request::Run(resolved, asked) => (*resolved, asked),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| Error::state(format!("cannot begin: {error}")))?;
     runtime.block_on(async {
-        // A signal that comes while the configuration is read, from a pipe perhaps, ends us at once: nothing has begun.
-        let resolved = resolve(cli, surroundings);
         let guarded = resolved.as_ref().is_ok_and(is_guarded);
         if guard.is_some() && !guarded {
             suspension::leave_it_to_the_kernel()?;
@@ -854,18 +889,6 @@ async fn drive(
         }
         session.touch();
     }
-}
-
-/// Whether what was typed is something that a guard watches over, and the grace of its items then.
-#[must_use]
-pub fn wants_a_guard(cli: Cli, surroundings: &Surroundings) -> Option<Duration> {
-    if matches!(cli.command, Some(Command::OneShot(_))) {
-        return None;
-    }
-    // What is wrong is told by the run itself.
-    let invocation = resolve(cli, surroundings).ok()?;
-    // As the first process of a container we inherit all its orphans, and somebody has to reap them.
-    (is_guarded(&invocation) || surroundings.process == 1).then_some(invocation.grace)
 }
 
 /// Whether a guard watches over the run.

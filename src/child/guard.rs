@@ -1,4 +1,6 @@
-//! The guard: the process that the user started. It starts itself again as the orchestrator proper and waits.
+//! The guard: the process that the user started. It splits off the orchestrator proper (fork(2)), and waits for it. There is
+//! no other thread then, so the orchestrator may go on as if nothing had been (POSIX, fork), with the configuration that was
+//! read before: it need not be started and find its way anew, which takes as long as all the rest of a start.
 //!
 //! When the orchestrator dies by any cause, everything that it had started becomes the guard's child, for the guard is
 //! a child subreaper (prctl(2)); the guard ends all of it before it ends itself. When the guard dies, the orchestrator,
@@ -11,15 +13,13 @@
 //! then the guard stops: both by a SIGTSTP that has been blocked and pending meanwhile, which the kernel takes back
 //! when a SIGCONT comes, and ignores where nobody could send one (POSIX, "orphaned process group").
 
-use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::ffi::OsStringExt as _;
 use std::time::{Duration, Instant};
 
+use fork::{Fork, fork};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -30,9 +30,6 @@ use super::kin::children;
 use super::process::as_signal;
 use crate::schedule::event::StopSignal;
 use crate::schedule::stop::StopSequence;
-
-/// The variable in which the orchestrator finds the number of its guard. It is not handed on to items.
-pub const GUARD_VARIABLE: &str = "ORCHESTRATE_GUARD";
 
 /// What is left gets SIGKILL for this long; a process in an uninterruptible sleep is then left behind.
 const KILL_TIME_MAX: Duration = Duration::from_secs(2);
@@ -49,17 +46,22 @@ pub enum GuardedEnd {
     Killed(Signal),
 }
 
-/// Starts ourselves again as the orchestrator with these arguments and variables, waits for its end, and ends whatever
-/// it has left. `grace` is what those get between the first signal and SIGKILL.
+/// Which of the two we are.
+#[derive(Debug)]
+pub enum Role {
+    /// The orchestrator. The descriptor becomes readable when the guard has died (pidfd).
+    Orchestrator(OwnedFd),
+    /// The guard, and the orchestrator has ended like this.
+    Guard(GuardedEnd),
+}
+
+/// Splits us into the orchestrator, which it returns from at once, and its guard, which waits for the other's end and ends
+/// whatever that has left. `grace` is what those get between the first signal and SIGKILL.
 ///
 /// # Errors
 ///
-/// When the orchestrator could not be started; nothing runs then.
-pub fn watch(
-    arguments: &[CString],
-    environment: &[CString],
-    grace: Duration,
-) -> io::Result<GuardedEnd> {
+/// When there could be no orchestrator, or none that is guarded.
+pub fn split(grace: Duration) -> io::Result<Role> {
     // Whoever called us may have had children of its own before it became us.
     let strangers = children(Pid::this());
     nix::sys::prctl::set_child_subreaper(true)?;
@@ -67,7 +69,14 @@ pub fn watch(
     let before = watched.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     let (signals, stops) = (descriptor(&watched)?, descriptor(&suspend_signal())?);
     suspend_signal().thread_block()?;
-    let orchestrator = start(arguments, environment, &before)?;
+    let guard = Pid::this();
+    let orchestrator = match fork()? {
+        Fork::Child => {
+            drop((signals, stops));
+            return begin(guard, before).map(Role::Orchestrator);
+        }
+        Fork::Parent(orchestrator) => Pid::from_raw(orchestrator),
+    };
     let mut guard = Guard {
         signals,
         stops,
@@ -78,7 +87,22 @@ pub fn watch(
     let end = guard.wait_for_the_orchestrator();
     guard.end_what_is_left(grace);
     before.thread_set_mask()?;
-    end
+    end.map(Role::Guard)
+}
+
+/// The orchestrator's beginning, with the signal mask that we were started with; but SIGTSTP stays blocked, and so does
+/// SIGCHLD, for which it does not wait. Nobody who ignores that signal is woken by it, but who starts a process with
+/// `posix_spawn` has all signals blocked meanwhile, and what is blocked is not ignored (signal(7)): a child that ends so soon
+/// would wake another thread, which then finds nothing. One that stays pending is the last that does.
+fn begin(guard: Pid, before: SigSet) -> io::Result<OwnedFd> {
+    (before | suspend_signal() | Signal::SIGCHLD).thread_set_mask()?;
+    let number = RawPid::from_raw(guard.as_raw()).ok_or(Errno::ESRCH)?;
+    let descriptor = pidfd_open(number, PidfdFlags::empty())?;
+    // Asked after the descriptor was opened: as long as it is our parent, the number is its own.
+    if Pid::parent() != guard {
+        return Err(Errno::ESRCH.into());
+    }
+    Ok(descriptor)
 }
 
 fn watched_signals() -> SigSet {
@@ -99,25 +123,6 @@ fn watched_signals() -> SigSet {
 
 fn descriptor(signals: &SigSet) -> nix::Result<SignalFd> {
     SignalFd::with_flags(signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-}
-
-/// In our process group, with our terminal, and with the signal mask that we were started with; from its first instant on
-/// SIGTSTP is blocked, and SIGCHLD, for which it does not wait. Nobody who ignores that signal is woken by it, but who starts
-/// a process with `posix_spawn` has all signals blocked meanwhile, and what is blocked is not ignored (signal(7)): a child
-/// that ends so soon would wake another thread, which then finds nothing. One that stays pending is the last that does.
-fn start(arguments: &[CString], environment: &[CString], mask: &SigSet) -> io::Result<Pid> {
-    let mut attributes = PosixSpawnAttr::init()?;
-    attributes.set_sigmask(&(*mask | suspend_signal() | Signal::SIGCHLD))?;
-    attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK)?;
-    let mut variables = environment.to_vec();
-    let own_number = format!("{GUARD_VARIABLE}={}", Pid::this());
-    variables.push(CString::new(own_number).map_err(io::Error::other)?);
-    let actions = PosixSpawnFileActions::init()?;
-    let start = |path: &CStr| posix_spawn(path, &actions, &attributes, arguments, &variables);
-    // By its own name, so that `pgrep` finds it; by the link when the file has been replaced meanwhile.
-    let path = std::env::current_exe()?.into_os_string().into_vec();
-    let named = CString::new(path).map_err(io::Error::other)?;
-    Ok(start(&named).or_else(|_| start(c"/proc/self/exe"))?)
 }
 
 struct Guard {
@@ -274,26 +279,7 @@ fn is_readable(descriptor: &SignalFd) -> bool {
     poll(&mut polled, PollTimeout::ZERO).is_ok_and(|count| count > 0)
 }
 
-/// A pidfd of the guard that started us, readable when it has died; `None` when no guard did: the variable then comes
-/// from further up, where another `orchestrate` runs.
-///
-/// # Errors
-///
-/// What the system says.
-pub fn watch_the_guard(number: u32) -> io::Result<Option<OwnedFd>> {
-    let Some(guard) = i32::try_from(number).ok().and_then(RawPid::from_raw) else {
-        return Ok(None);
-    };
-    if Pid::parent().as_raw() != guard.as_raw_nonzero().get() {
-        return Ok(None);
-    }
-    let descriptor = pidfd_open(guard, PidfdFlags::empty())?;
-    // Asked again after the descriptor was opened: as long as it is our parent, the number is its own.
-    let is_still_our_parent = Pid::parent().as_raw() == guard.as_raw_nonzero().get();
-    Ok(is_still_our_parent.then_some(descriptor))
-}
-
-/// Waits until the guard of [`watch_the_guard`] has died.
+/// Waits until the guard of [`Role::Orchestrator`] has died.
 pub fn wait_for_the_guards_death(guard: &OwnedFd) {
     let mut polled = [PollFd::new(guard.as_fd(), PollFlags::POLLIN)];
     while poll(&mut polled, PollTimeout::NONE) == Err(Errno::EINTR) {}
