@@ -33,11 +33,14 @@ fn main() -> ExitCode {
         let request = Request::new(cli, &surroundings);
         let guard = match request.wants_a_guard(&surroundings).map(guard::split) {
             None => None,
-            Some(role) => match role? {
-                Role::Orchestrator(guard) => Some(guard),
-                Role::Guard(GuardedEnd::Exited(code)) => return Ok(ExitCode::from(code)),
-                Role::Guard(GuardedEnd::Killed(signal)) => return Ok(die_by(signal as i32)),
-            },
+            Some(Ok(Role::Orchestrator(guard))) => Some(guard),
+            Some(Ok(Role::Guard(GuardedEnd::Exited(code)))) => return Ok(ExitCode::from(code)),
+            Some(Ok(Role::Guard(GuardedEnd::Killed(signal)))) => return Ok(die_by(signal as i32)),
+            Some(Err(error)) => {
+                let error =
+                    Error::state(format!("cannot start the process that runs items: {error}"));
+                return Ok(complain(&error, error.status().code()));
+            }
         };
         let outputs = Outputs {
             stdout: std::io::stdout().as_fd().try_clone_to_owned()?,

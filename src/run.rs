@@ -182,7 +182,7 @@ pub enum Request {
 }
 
 impl Request {
-    /// Reads the configuration, if there is to be a run. A signal that comes meanwhile, for it may be a pipe, ends us at once.
+    /// Reads the configuration, if there is to be a run. A signal that comes meanwhile does what it does to any program.
     #[must_use]
     pub fn new(mut cli: Cli, surroundings: &Surroundings) -> Self {
         match cli.command.take() {

@@ -1,6 +1,6 @@
-//! The guard: the process that the user started. It splits off the orchestrator proper (fork(2)), and waits for it. There is
-//! no other thread then, so the orchestrator may go on as if nothing had been (POSIX, fork), with the configuration that was
-//! read before: it need not be started and find its way anew, which takes as long as all the rest of a start.
+//! The guard: the process that the user started. It splits off the orchestrator proper (fork(2)), and waits for it. None of
+//! us has started a thread by then, so the orchestrator goes on as if nothing had been (POSIX, fork), with the configuration
+//! that was read before. To start it as a program of its own would take as long as half of all the rest of a start.
 //!
 //! When the orchestrator dies by any cause, everything that it had started becomes the guard's child, for the guard is
 //! a child subreaper (prctl(2)); the guard ends all of it before it ends itself. When the guard dies, the orchestrator,
@@ -24,7 +24,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use rustix::process::{Pid as RawPid, PidfdFlags, pidfd_open};
+use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::kin::children;
 use super::process::as_signal;
@@ -55,8 +55,10 @@ pub enum Role {
     Guard(GuardedEnd),
 }
 
-/// Splits us into the orchestrator, which it returns from at once, and its guard, which waits for the other's end and ends
+/// Splits us in two: it returns at once in the orchestrator; in the guard it waits for the orchestrator's end, and ends
 /// whatever that has left. `grace` is what those get between the first signal and SIGKILL.
+///
+/// No other thread may have been started: of a fork(2), only the one that calls it goes on.
 ///
 /// # Errors
 ///
@@ -65,18 +67,25 @@ pub fn split(grace: Duration) -> io::Result<Role> {
     // Whoever called us may have had children of its own before it became us.
     let strangers = children(Pid::this());
     nix::sys::prctl::set_child_subreaper(true)?;
+    // Opened here, where the number is known to be ours: it may be somebody else's, or nobody's, when it is looked for later.
+    let guard = pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
     let watched = watched_signals();
     let before = watched.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     let (signals, stops) = (descriptor(&watched)?, descriptor(&suspend_signal())?);
     suspend_signal().thread_block()?;
-    let guard = Pid::this();
-    let orchestrator = match fork()? {
+    let forked = fork().inspect_err(|_| {
+        // Whoever reads of it may press Ctrl-C.
+        let _blocked = before.thread_set_mask();
+    });
+    let orchestrator = match forked? {
         Fork::Child => {
             drop((signals, stops));
-            return begin(guard, before).map(Role::Orchestrator);
+            orchestrators_mask(before).thread_set_mask()?;
+            return Ok(Role::Orchestrator(guard));
         }
         Fork::Parent(orchestrator) => Pid::from_raw(orchestrator),
     };
+    drop(guard);
     let mut guard = Guard {
         signals,
         stops,
@@ -90,19 +99,12 @@ pub fn split(grace: Duration) -> io::Result<Role> {
     end.map(Role::Guard)
 }
 
-/// The orchestrator's beginning, with the signal mask that we were started with; but SIGTSTP stays blocked, and so does
-/// SIGCHLD, for which it does not wait. Nobody who ignores that signal is woken by it, but who starts a process with
-/// `posix_spawn` has all signals blocked meanwhile, and what is blocked is not ignored (signal(7)): a child that ends so soon
-/// would wake another thread, which then finds nothing. One that stays pending is the last that does.
-fn begin(guard: Pid, before: SigSet) -> io::Result<OwnedFd> {
-    (before | suspend_signal() | Signal::SIGCHLD).thread_set_mask()?;
-    let number = RawPid::from_raw(guard.as_raw()).ok_or(Errno::ESRCH)?;
-    let descriptor = pidfd_open(number, PidfdFlags::empty())?;
-    // Asked after the descriptor was opened: as long as it is our parent, the number is its own.
-    if Pid::parent() != guard {
-        return Err(Errno::ESRCH.into());
-    }
-    Ok(descriptor)
+/// The signal mask that we were started with; but SIGTSTP stays blocked, and so does SIGCHLD, for which the orchestrator does
+/// not wait. Nobody who ignores that signal is woken by it, but who starts a process with `posix_spawn` has all signals
+/// blocked meanwhile, and what is blocked is not ignored (signal(7)): a child that ends so soon would wake another thread,
+/// which then finds nothing. One that stays pending is the last that does.
+fn orchestrators_mask(before: SigSet) -> SigSet {
+    before | suspend_signal() | Signal::SIGCHLD
 }
 
 fn watched_signals() -> SigSet {

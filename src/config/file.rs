@@ -120,7 +120,7 @@ impl ConfigFile {
         let unreadable =
             |why: &dyn std::fmt::Display| Error::usage(format!("{}: {why}", path.display()));
         let file = std::fs::File::open(path).map_err(|error| unreadable(&error))?;
-        // It is read twice, by the guard and by the run.
+        // The workspace lies beside it, and whoever completes a command line reads it as well.
         let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
         if !is_file {
             return Err(unreadable(&"a configuration is an ordinary file"));

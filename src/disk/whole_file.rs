@@ -219,7 +219,8 @@ fn is_temporary_name(name: &str) -> bool {
     })
 }
 
-/// Bits that differ between calls, threads and processes: std's hash keys come from the system's random source.
+/// Bits that differ between calls, threads and processes: std's hash keys come from the system's random source. (Those of the
+/// guard and of the orchestrator that it splits off may be the same; the guard names nothing.)
 ///
 /// Good for names that must not meet by chance; never for secrets.
 #[must_use]

@@ -70,8 +70,8 @@ pub(super) fn watch(at_the_store: AtTheStore) -> Result<UnboundedReceiver<Suspen
     Ok(received)
 }
 
-/// Has SIGTSTP and SIGCHLD do what they do to other programs, in this thread and in those that it starts: a guard, which has
-/// started us with both blocked, is only there to reap, and nobody [watches](watch).
+/// Has SIGTSTP and SIGCHLD do what they do to other programs, in this thread and in those that it starts: a guard, from
+/// which we were split off with both blocked, is only there to reap, and nobody [watches](watch).
 ///
 /// # Errors
 ///

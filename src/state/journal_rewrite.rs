@@ -1,7 +1,7 @@
 //! Copies a journal into a new one: of the present version, or without what is superseded, or without what is damaged.
 //!
-//! Who holds the lock calls it, before anything is appended or when nothing is any more. Whoever reads meanwhile, or after a power cut, finds the
-//! old journal or the new one, never a mixture ([`super::whole_file`]).
+//! Who holds the lock calls it, before anything is appended or when nothing is any more. Whoever reads meanwhile, or after a
+//! power cut, finds the old journal or the new one, never a mixture ([`crate::disk::whole_file`]).
 
 use std::fs::File;
 use std::io;

@@ -5,6 +5,7 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::support::cgroup::ControlGroup;
 use crate::support::end::End;
+use crate::support::fault::faulty;
 use crate::support::gates::Gates;
 use crate::support::launch::Launch;
 use crate::support::running::Running;
@@ -257,4 +258,18 @@ exec orchestrate -j1 w"#;
     let finished = launch.finish().exits(74);
     finished.says(&[".orchestrate", "Read-only file system"]);
     assert_eq!(workspace.started(), [""; 0]);
+}
+
+#[test]
+fn where_the_run_gets_no_process_of_its_own_it_says_so() {
+    let workspace = Workspace::new(&["a"], "exit 0");
+    let Some(launch) = faulty(&workspace, &["clone:error=EAGAIN"], None, &["-j1", "w"]) else {
+        return;
+    };
+    let told = launch.finish().exits(74).stderr;
+    assert!(
+        told.contains("cannot start the process that runs items: Resource"),
+        "{told}"
+    );
+    assert!(workspace.started().is_empty());
 }

@@ -68,6 +68,8 @@ const PLACES: &[(&[&str], &[&str])] = &[
             "rustix::process::pidfd_send_signal",
         ],
     ),
+    // Who forks may have no thread.
+    (&["child::guard"], &["fork::fork"]),
     // `main` hands the two descriptors on, and writes only when there is no terminal thread.
     (&["output", "main"], &["std::io::stdout", "std::io::stderr"]),
     (&["run", "main", "lib"], &["crate::run"]),
