@@ -1,6 +1,6 @@
 //! The guard: the process that the user started. It splits off the orchestrator proper (fork(2)), and waits for it. None of
 //! us has started a thread by then, so the orchestrator goes on as if nothing had been (POSIX, fork), with the configuration
-//! that was read before. To start it as a program of its own would take as long as half of all the rest of a start.
+//! that was read before. To start it as a program of its own would add a fifth to what a start takes.
 //!
 //! When the orchestrator dies by any cause, everything that it had started becomes the guard's child, for the guard is
 //! a child subreaper (prctl(2)); the guard ends all of it before it ends itself. When the guard dies, the orchestrator,
@@ -67,7 +67,7 @@ pub fn split(grace: Duration) -> io::Result<Role> {
     // Whoever called us may have had children of its own before it became us.
     let strangers = children(Pid::this());
     nix::sys::prctl::set_child_subreaper(true)?;
-    // Opened here, where the number is known to be ours: it may be somebody else's, or nobody's, when it is looked for later.
+    // Opened here, where the number is known to be ours: it may be somebody else's, or nobody's, when that is asked later.
     let guard = pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
     let watched = watched_signals();
     let before = watched.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
