@@ -55,7 +55,7 @@ pub(crate) fn runs(root: &Path) -> BTreeSet<String> {
 
 /// The `run.json` of a run.
 pub(crate) fn run_record(root: &Path, run: &str) -> Value {
-    let path = root.join(".orchestrate/runs").join(run).join("run.json");
+    let path = record_path(root, run);
     let text = fs::read_to_string(&path);
     let record = parse(&text.unwrap_or_else(|error| panic!("{}: {error}", path.display())));
     assert_eq!(record["format"], "orchestrate-run");
@@ -64,16 +64,23 @@ pub(crate) fn run_record(root: &Path, run: &str) -> Value {
     record
 }
 
+fn record_path(root: &Path, run: &str) -> PathBuf {
+    root.join(".orchestrate/runs").join(run).join("run.json")
+}
+
 /// Everything in which a `run.json` and the journals differ.
 pub(crate) fn disagreements(root: &Path) -> Vec<String> {
     let records = records(root);
     let mut found = Vec::new();
     for run in runs(root) {
-        let record = run_record(root, &run);
+        // Whoever is killed between making the folder and writing that has started nothing yet.
+        let has_record = record_path(root, &run).exists();
+        let record = has_record.then(|| run_record(root, &run));
         // A run that was killed has not said how its items ended.
-        if record["ended"].is_null() {
+        let Some(record) = record.filter(|record| !record["ended"].is_null()) else {
+            assert!(has_record || records.iter().all(|record| record.run != run));
             continue;
-        }
+        };
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let items = record["items"].as_array().into_iter().flatten();
         // An item for which no process was started has nothing that could be recorded.
