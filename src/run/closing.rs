@@ -1,7 +1,7 @@
 //! The last of a run, when all of it is told: its journal is shortened if that is worth it, and the workflow is given back.
 //!
-//! Nobody waits for the journal who wants to go: whoever presses leaves it as long as it is. The lock is then ours until the
-//! process has ended, and with it the thread that may still be at work.
+//! Nobody waits for the journal who wants to go: whoever presses leaves it to its thread, which ends with the process if it
+//! is not done before. Until then the lock is held, so nobody appends to what is being copied.
 
 use super::collect;
 use super::present::Voice;

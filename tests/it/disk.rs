@@ -60,6 +60,19 @@ fn forget_the_runs(workspace: &Workspace) {
     workspace.shell("rm -r .orchestrate/runs").finish().exits(0);
 }
 
+/// What `journal verify` says of it.
+fn verified(workspace: &Workspace) -> String {
+    let verified = workspace.orchestrate(&["journal", "verify"]).finish();
+    verified.exits(0).stdout
+}
+
+/// Presses Ctrl-C for the process that was started, which the tracer around it would not hand on.
+fn interrupt(workspace: &Workspace) {
+    let holder = workspace.read(".orchestrate/w/lock");
+    let guard = holder.split(' ').next().unwrap().parse().unwrap();
+    kill(Pid::from_raw(guard), Signal::SIGINT).unwrap();
+}
+
 #[test]
 fn while_the_disk_is_slow_output_flows_and_signals_are_answered() {
     let items = ["a", "b", "c", "d", "e"];
@@ -81,9 +94,7 @@ fn while_the_disk_is_slow_output_flows_and_signals_are_answered() {
     gates.order("c", "echo still here; meet again");
     gates.expect("c again");
     running.wait_for_output("still here");
-    let holder = workspace.read(".orchestrate/w/lock");
-    let guard = holder.split(' ').next().unwrap().parse().unwrap();
-    kill(Pid::from_raw(guard), Signal::SIGINT).unwrap();
+    interrupt(&workspace);
     running.wait_for("nothing new starts");
 
     running.signal(Signal::SIGKILL);
@@ -201,8 +212,7 @@ fn whenever_compaction_is_killed_the_journal_is_the_old_one_or_the_new_one() {
         launch.finish().dies_by(Signal::SIGKILL);
         let found = workspace.read(JOURNAL);
         if found != long {
-            let verified = workspace.orchestrate(&["journal", "verify"]).finish();
-            let verified = verified.exits(0).stdout;
+            let verified = verified(&workspace);
             let expected = " 10 records of 10 items: 10 failed ";
             assert!(verified.contains(expected), "{fault}: {verified}");
             compacted = found;
@@ -223,12 +233,6 @@ fn about_to_shorten() -> Workspace {
     workspace.orchestrate(&["w"]).finish().exits(1);
     workspace.write(JOURNAL, &long_journal(5_000));
     workspace
-}
-
-/// What `journal verify` says of it.
-fn verified(workspace: &Workspace) -> String {
-    let verified = workspace.orchestrate(&["journal", "verify"]).finish();
-    verified.exits(0).stdout
 }
 
 /// Just before the short journal takes the place of the long one, and just after; how it is written is tested above.
@@ -286,9 +290,7 @@ fn who_presses_does_not_wait_for_the_journal_to_be_shortened() {
     };
     let running = launch.start();
     running.wait_for("1 failed");
-    let holder = workspace.read(".orchestrate/w/lock");
-    let guard = holder.split(' ').next().unwrap().parse().unwrap();
-    kill(Pid::from_raw(guard), Signal::SIGINT).unwrap();
+    interrupt(&workspace);
     running.finish().exits(1);
     assert!(
         workspace.read("m").contains("orchestrate_run_exit_status"),
