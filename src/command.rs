@@ -1,6 +1,6 @@
 //! What is no run: the subcommands that do one thing and return, a file each.
 //!
-//! `run.rs` dispatches to them before it looks for a workflow. They need only a `Site`, or not even that, start no item,
+//! `run` dispatches to them before it looks for a workflow. They need only a `Site`, or not even that, start no item,
 //! have no guard and install no signal handler: a Ctrl-C ends them as it ends any program. What they say goes through the
 //! terminal's handle; what was asked for goes to stdout.
 

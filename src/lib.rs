@@ -11,7 +11,7 @@
 //! collect    what is   slot and      lease one      spawn,     lines,      outcome       record,    show,
 //! + validate left      admission     key            watch      mask, log                 fsync      summarise
 //!
-//! signals, timers ─────► run.rs: the one loop ◄───── events from children, journal, leases
+//! signals, timers ─────► run/: the one loop ◄──────── events from children, journal, leases
 //!                          │ scheduler.on_event(event, now) → actions
 //!                          └► Reserve · Spawn · Signal · Record · Emit
 //! ```

@@ -11,6 +11,7 @@ use nix::sys::signal::{SigSet, Signal};
 use orchestrate::child::guard::{self, GuardedEnd, Role};
 use orchestrate::cli::Cli;
 use orchestrate::command::completions;
+use orchestrate::config::options::Format;
 use orchestrate::error::Error;
 use orchestrate::output::panic::die_of_panics;
 use orchestrate::output::terminal::{Outputs, Reflow};
@@ -31,15 +32,15 @@ fn main() -> ExitCode {
         let cli = typed();
         receive_signals(&surroundings.ignored_signals)?;
         let request = Request::new(cli, &surroundings);
+        let format = request.format(&surroundings);
         let guard = match request.wants_a_guard(&surroundings).map(guard::split) {
             None => None,
             Some(Ok(Role::Orchestrator(guard))) => Some(guard),
             Some(Ok(Role::Guard(GuardedEnd::Exited(code)))) => return Ok(ExitCode::from(code)),
             Some(Ok(Role::Guard(GuardedEnd::Killed(signal)))) => return Ok(die_by(signal as i32)),
             Some(Err(error)) => {
-                let error =
-                    Error::state(format!("cannot start the process that runs items: {error}"));
-                return Ok(complain(&error, error.status().code()));
+                let error = format!("cannot start the process that runs items: {error}");
+                return Ok(complain(&Error::state(error), format));
             }
         };
         let outputs = Outputs {
@@ -56,12 +57,9 @@ fn main() -> ExitCode {
             outputs,
             guard,
         );
-        Ok(exit.map_or_else(|error| complain(&error, error.status().code()), leave))
+        Ok(exit.map_or_else(|error| complain(&error, format), leave))
     });
-    match ended {
-        Ok(code) => code,
-        Err(error) => complain(&error, 2),
-    }
+    ended.unwrap_or_else(|error| complain(&Error::usage(error.to_string()), Format::Text))
 }
 
 /// What was typed. Where that is wrong, or help was asked for, it is said, and the process ends.
@@ -93,7 +91,6 @@ fn hide_from_our_own_user() {
 
 /// What is wrong with the command line, as an object for who has asked for objects. The words for people follow.
 fn tell_machine(error: &clap::Error) {
-    use std::io::Write as _;
     let typed = std::env::args_os().skip(1).take_while(|word| word != "--");
     let typed: Vec<OsString> = typed.collect();
     let pair = |words: &[OsString]| words[0] == "--format" && words[1] == "json";
@@ -223,8 +220,12 @@ fn die_by(signal: i32) -> ExitCode {
     ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX))
 }
 
-fn complain(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
-    // There is no terminal thread that could say it; nobody is told when stderr cannot be written to.
+/// Says what went wrong before there was a terminal thread that could, or without one.
+fn complain(error: &Error, format: Format) -> ExitCode {
+    // Nobody is told when what we write to is gone.
+    if format == Format::Json {
+        let _unheard = write!(std::io::stdout(), "{}", error_line(error));
+    }
     let _unheard = writeln!(std::io::stderr(), "orchestrate: {error}");
-    ExitCode::from(code)
+    ExitCode::from(error.status().code())
 }

@@ -1,6 +1,6 @@
 //! Joins what was typed, the environment, the file and the defaults into what a run is to do.
 //!
-//! `run.rs` calls it once. After it, nobody asks again where a setting came from.
+//! `run` calls it once. After it, nobody asks again where a setting came from.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! The thread that hands out keys: it owns the dispatcher with the pool and its store, whose locks others may hold, so
 //! that the loop waits for neither.
 //!
-//! `run.rs` starts it and tells it what its items want and what they have to say; it answers with [`News`]. While
+//! `run` starts it and tells it what its items want and what they have to say; it answers with [`News`]. While
 //! somebody waits for a key that other runs hold it looks again a few times a second; else it sleeps.
 //!
 //! Whoever is stopped with a lock of the store keeps all other runs from the key. So the thread holds [`AtTheStore`]

@@ -1,6 +1,6 @@
 //! Reads the keys of a pool: from a variable, a file or a command.
 //!
-//! `run.rs` calls it once, before anything starts, and never in a dry run. No error and no message carries a value.
+//! `run` calls it once, before anything starts, and never in a dry run. No error and no message carries a value.
 
 use std::collections::BTreeSet;
 use std::fs::File;

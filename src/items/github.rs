@@ -1,7 +1,7 @@
 //! The GitHub issues of a repository, as items.
 //!
 //! Owns everything between `items = { github = … }` and a list of [`Item`]s: which repository, which host,
-//! which token, the requests, and what each refusal means. `run.rs` calls [`fetch`] on a thread of its own, because
+//! which token, the requests, and what each refusal means. `run` calls [`fetch`] on a thread of its own, because
 //! it blocks: on the network, on a rate limit that ends soon, on `git` and `gh`.
 //!
 //! The token goes to one origin (scheme, host, port) and nowhere else: not to another host that a `Link` or a

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::Message;
+use super::message::Message;
 use super::present::Voice;
 use crate::output::mask::Masker;
 use crate::schedule::event::ItemIndex;

@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use jiff::Timestamp;
 
-use super::Visit;
 use super::launch::millis;
 use super::session::{Live, recorded, shown_title};
+use super::visit::Visit;
 use crate::config::resolve::Mode;
 use crate::credential::secret::Secret;
 use crate::error::Error;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::Message;
 use super::judge::Narrow;
+use super::message::Message;
 use crate::config::resolve::Invocation;
 use crate::credential::coordinator::{AtTheStore, Coordinator};
 use crate::credential::dispatcher::News;

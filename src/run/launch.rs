@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::Message;
 use super::item_output::{ItemOutput, OutputReport, Side, Untouched};
 use super::judge::Judge;
 use super::last_output::LastOutput;
+use super::message::Message;
 use super::outlook::fill;
 use super::status_file::{StatusFile, StatusFiles};
 use super::status_watch::StatusWatch;

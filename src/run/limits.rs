@@ -2,7 +2,7 @@
 
 use nix::sys::resource::{Resource, getrlimit};
 
-use super::Visit;
+use super::visit::Visit;
 use crate::config::resolve::Mode;
 use crate::error::{Error, Result};
 use crate::schedule::bottleneck::Limiter;

@@ -18,8 +18,8 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::Message;
 use super::judge::news_in;
+use super::message::Message;
 use super::status_file::StatusFile;
 use crate::error::{Error, Result};
 use crate::schedule::event::ItemIndex;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::Message;
+use super::message::Message;
 use crate::child::attempt::{ReadBuffer, STACK_BYTES};
 
 /// Runs an attempt to its end with the buffer of its thread, and says how that was.

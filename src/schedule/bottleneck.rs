@@ -1,6 +1,6 @@
 //! What keeps a run from being as wide as was asked for, and the time that this costs.
 //!
-//! `run.rs` notes a [`Load`] whenever something has happened. Pure. Between two notes the load stands still: in a
+//! `run` notes a [`Load`] whenever something has happened. Pure. Between two notes the load stands still: in a
 //! stretch of time in which `running` of `wanted` items run, the share of it that the others would have saved is lost,
 //! and each cause bears its part. Items that wait of their own accord, and runs that are being stopped, lose nothing.
 

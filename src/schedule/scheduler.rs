@@ -1,6 +1,6 @@
 //! The scheduler: which item runs when, in which slot, and how a run comes to its end.
 //!
-//! `run.rs` is its only caller. It owns the queue, the worker slots and the stage of the run, and must never
+//! `run` is its only caller. It owns the queue, the worker slots and the stage of the run, and must never
 //! wait, read a clock or touch anything outside itself: that is what makes every path testable in microseconds.
 
 use std::collections::BTreeMap;

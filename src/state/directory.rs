@@ -1,6 +1,6 @@
 //! `.orchestrate/`: what lies where, and who may touch it.
 //!
-//! `run.rs` prepares it once, before anything else of ours is written; a dry run only finds it. From then on the
+//! `run` prepares it once, before anything else of ours is written; a dry run only finds it. From then on the
 //! directories are held open ([`HeldDirectory`]) and their modes and owners are known to be right. Nothing here
 //! writes the journal, and nothing is ever deleted here.
 //!

@@ -1,6 +1,6 @@
 //! The thread that appends to `events.jsonl`, so that the loop does not wait for the disk.
 //!
-//! `run.rs` starts it with the run and hands it every event; it is the only one that writes the file. The file is for
+//! `run` starts it with the run and hands it every event; it is the only one that writes the file. The file is for
 //! looking at, so it is not synced, and a failure to write it stops nothing: it is told once, and the file ends there.
 //!
 //! What happens within 20 ms is written together. The queue is bounded: on a disk that hangs, what no longer fits is

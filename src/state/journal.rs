@@ -1,6 +1,6 @@
 //! The journal of one workflow: the truth about what is done, on the disk.
 //!
-//! The one place that appends to it. `run.rs` opens it under the workflow's lock and hands it to the journal's
+//! The one place that appends to it. `run` opens it under the workflow's lock and hands it to the journal's
 //! thread ([`super::journal_thread`]); a dry run only reads it ([`super::journal_scan`]). What a line looks like is
 //! decided in [`super::record`], what is a tear and what is damage in [`super::history`].
 //!

@@ -1,6 +1,6 @@
 //! The thread that waits for the disk, so that the loop does not.
 //!
-//! `run.rs` starts it with the open journal and a function that brings news back into the loop. It is the only
+//! `run` starts it with the open journal and a function that brings news back into the loop. It is the only
 //! one that appends while the run lasts. An fsync may take half a minute; meanwhile the loop answers signals, and
 //! what is recorded meanwhile waits together and then shares one write and one fsync (group commit). Where items end
 //! faster than that, records gather for 20 ms. What is only noted, that an attempt begins, costs a write and no fsync,

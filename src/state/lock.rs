@@ -1,6 +1,6 @@
 //! The lock of one workflow: no two runs work on it at once, even when one of them was killed.
 //!
-//! `run.rs` takes it before it opens the journal (which asks for it as proof) and releases it last. It is a
+//! `run` takes it before it opens the journal (which asks for it as proof) and releases it last. It is a
 //! `flock`, by name: it belongs to the open file description, so every child that inherits the descriptor keeps
 //! it held. That is on purpose: when everything of ours is killed at once, the workflow stays locked until the
 //! last process of an item has ended.

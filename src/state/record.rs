@@ -1,6 +1,6 @@
 //! One line of the journal: what is recorded about an attempt, and the bytes that it becomes.
 //!
-//! Pure. `journal.rs` writes these lines and `history.rs` reads them; `run.rs` makes the [`Record`]s.
+//! Pure. `journal.rs` writes these lines and `history.rs` reads them; `run` makes the [`Record`]s.
 //!
 //! # The form, version 2
 //!

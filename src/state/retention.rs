@@ -1,6 +1,6 @@
 //! Removes the folders of old runs, so that a workspace does not grow for ever.
 //!
-//! `run.rs` calls it when a run has begun. Only what is ours goes: a real directory with the name of a run and a
+//! `run` calls it when a run has begun. Only what is ours goes: a real directory with the name of a run and a
 //! `run.json` that we can read, of a run that is over. Everything is reached through directories that are held open,
 //! and no link is ever followed. The journal does not depend on any of it.
 

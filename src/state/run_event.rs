@@ -1,6 +1,6 @@
 //! One line of `events.jsonl`: something that happened in a run, for who looks while it runs or after it was killed.
 //!
-//! Pure. `run.rs` makes the events, [`event_log`](super::event_log) appends them, and the commands that look at a run
+//! Pure. `run` makes the events, [`event_log`](super::event_log) appends them, and the commands that look at a run
 //! read them. Nothing ever decides by them: the journal says what is done. They hold labels of credentials, never more.
 //!
 //! Every line is one JSON object with `version`, `at` and `event`. A later release may add members and events, which

@@ -1,6 +1,6 @@
 //! `run.json`: what one run was, for people and for later commands.
 //!
-//! Pure. `run.rs` fills it in and has it written whole at the start and at the end; nothing ever decides by it,
+//! Pure. `run` fills it in and has it written whole at the start and at the end; nothing ever decides by it,
 //! the journal does. It holds templates and labels, never an environment or a credential.
 
 use std::borrow::Cow;

@@ -9,6 +9,7 @@ use crate::support::fault::faulty;
 use crate::support::gates::Gates;
 use crate::support::launch::Launch;
 use crate::support::running::Running;
+use crate::support::schema::check_stdout;
 use crate::support::skip::{is_root, skipped};
 use crate::support::strace::Strace;
 use crate::support::workspace::Workspace;
@@ -263,13 +264,15 @@ exec orchestrate -j1 w"#;
 #[test]
 fn where_the_run_gets_no_process_of_its_own_it_says_so() {
     let workspace = Workspace::new(&["a"], "exit 0");
-    let Some(launch) = faulty(&workspace, &["clone:error=EAGAIN"], None, &["-j1", "w"]) else {
+    let arguments = ["-j1", "--format", "json", "w"];
+    let Some(launch) = faulty(&workspace, &["clone:error=EAGAIN"], None, &arguments) else {
         return;
     };
-    let told = launch.finish().exits(74).stderr;
-    assert!(
-        told.contains("cannot start the process that runs items: Resource"),
-        "{told}"
-    );
+    let finished = launch.finish().exits(74);
+    let reason = "cannot start the process that runs items: Resource";
+    assert!(finished.stderr.contains(reason), "{}", finished.stderr);
+    let told = check_stdout(&finished.stdout);
+    let message = told[0]["message"].as_str().unwrap();
+    assert!(message.starts_with(reason), "{message}");
     assert!(workspace.started().is_empty());
 }

@@ -6,9 +6,11 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
+use super::super::Exit;
 use super::super::closing::Closing;
 use super::super::launch::millis;
-use super::super::{Exit, Message, Visit};
+use super::super::message::Message;
+use super::super::visit::Visit;
 use super::{NoKey, Session};
 use crate::child::kin::Rest;
 use crate::config::resolve::Mode;

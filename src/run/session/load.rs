@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::super::Visit;
 use super::super::keys::Keys;
+use super::super::visit::Visit;
 use super::{STANDSTILL_TOLD, Session};
 use crate::credential::snapshot::Snapshot;
 use crate::state::run_event::RunEvent;

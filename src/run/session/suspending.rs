@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::Message;
+use super::super::message::Message;
 use super::super::suspension::Permit;
 use super::Session;
 
