@@ -21,7 +21,7 @@ use fork::{Fork, fork};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open};
@@ -70,9 +70,8 @@ pub fn split(grace: Duration) -> io::Result<Role> {
     // Opened here, where the number is known to be ours: it may be somebody else's, or nobody's, when that is asked later.
     let guard = pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
     let watched = watched_signals();
-    let before = watched.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     let (signals, stops) = (descriptor(&watched)?, descriptor(&suspend_signal())?);
-    suspend_signal().thread_block()?;
+    let before = (watched | suspend_signal()).thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     let forked = fork().inspect_err(|_| {
         // Whoever reads of it may press Ctrl-C.
         let _blocked = before.thread_set_mask();
@@ -93,6 +92,7 @@ pub fn split(grace: Duration) -> io::Result<Role> {
         strangers,
         suspending: false,
     };
+    guard.forward_what_came_before();
     let end = guard.wait_for_the_orchestrator();
     guard.end_what_is_left(grace);
     before.thread_set_mask()?;
@@ -141,7 +141,7 @@ struct Guard {
 impl Guard {
     fn wait_for_the_orchestrator(&mut self) -> io::Result<GuardedEnd> {
         loop {
-            self.forward_signals();
+            self.forward_signals(|signal| signal.ssi_code == SI_KERNEL);
             let looks = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
             match waitpid(self.orchestrator, Some(looks)) {
                 Ok(WaitStatus::Exited(_, code)) => {
@@ -172,17 +172,22 @@ impl Guard {
         let _ended = kill(self.orchestrator, signal);
     }
 
-    /// A signal to our number alone is passed on; the orchestrator is in our group and has got one to the group.
-    fn forward_signals(&mut self) {
+    /// The orchestrator does not inherit what was pending when it was split off. What came a moment later it has got
+    /// itself: two presses at once count as one.
+    fn forward_what_came_before(&mut self) {
+        self.forward_signals(|_| false);
+    }
+
+    /// Passes on what the orchestrator has not got, as it gets what the terminal sends to our whole group.
+    fn forward_signals(&mut self, has_it: impl Fn(&siginfo) -> bool) {
         while let Ok(Some(info)) = self.signals.read_signal() {
             let signal = i32::try_from(info.ssi_signo)
                 .ok()
                 .and_then(|it| Signal::try_from(it).ok());
-            let from_the_terminal = info.ssi_code == SI_KERNEL;
             if signal == Some(Signal::SIGCONT) {
                 self.suspending = false;
             }
-            if let Some(signal) = signal.filter(|&it| it != Signal::SIGCHLD && !from_the_terminal) {
+            if let Some(signal) = signal.filter(|&it| it != Signal::SIGCHLD && !has_it(&info)) {
                 self.pass_on(signal);
             }
         }

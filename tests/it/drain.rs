@@ -2,6 +2,7 @@
 
 use nix::sys::signal::Signal;
 
+use crate::support::fault::faulty;
 use crate::support::gates::Gates;
 use crate::support::ledger::{run_record, runs};
 use crate::support::running::Running;
@@ -141,4 +142,19 @@ fn a_burst_of_twenty_signals_is_one_press() {
         }
     }
     crate::support::skip::skipped("a burst of signals", "the machine is too busy");
+}
+
+#[test]
+fn a_press_before_there_is_anybody_to_hear_it_is_not_lost() {
+    // Many more than are done before it is passed on.
+    let items: Vec<String> = (0..200).map(|number| format!("item-{number}")).collect();
+    let items: Vec<&str> = items.iter().map(String::as_str).collect();
+    let workspace = Workspace::new(&items, "exit 0");
+    // As the terminal sends it (SI_KERNEL), when the guard has blocked it and the orchestrator is about to be split off.
+    let press = ["clone:signal=SIGINT:when=1"];
+    let Some(launch) = faulty(&workspace, &press, None, &["-j1", "w"]) else {
+        return;
+    };
+    launch.finish();
+    assert!(workspace.started().len() < items.len());
 }
