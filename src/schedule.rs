@@ -1,6 +1,6 @@
 //! The room that decides: past-tense events go in, imperative actions come out, and nothing else happens.
 //!
-//! `run.rs` feeds it and does what it says. Everything here is pure: no clock, no file, no process, no task.
+//! `run` feeds it and does what it says. Everything here is pure: no clock, no file, no process, no task.
 //! Time is a [`std::time::Duration`] since the run began, as [`clock`] counts it, and comes in as an argument.
 
 // A new event or action must be thought about wherever one is matched.

@@ -1,6 +1,6 @@
 //! The limit of a core file's size, which every child inherits: a core file holds the key of the item that crashed.
 //!
-//! `run.rs` lowers it once, in parallel mode, before anything is started. In sequential mode children inherit what our
+//! `run` lowers it once, in parallel mode, before anything is started. In sequential mode children inherit what our
 //! caller had. We ourselves leave no core file in any mode: see `main.rs`.
 
 use std::io;

@@ -1,7 +1,7 @@
 //! Who keeps a lock: the processes that have its file open.
 //!
 //! Every process of an item inherits the run's lock, so that nobody can double the item while one of them lives. When
-//! everything of ours was killed at once, the next run is turned away, and `run.rs` asks here whom a person has to wait
+//! everything of ours was killed at once, the next run is turned away, and `run` asks here whom a person has to wait
 //! for. Only looked at, never signalled: nothing here may trust a number longer than the sentence that shows it.
 //!
 //! An orchestrator has the lock open close-on-exec; whoever inherited it has not. That would tell a run that lives from
