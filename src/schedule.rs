@@ -6,6 +6,7 @@
 // A new event or action must be thought about wherever one is matched.
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod active;
 pub mod bottleneck;
 pub mod clock;
 pub mod event;

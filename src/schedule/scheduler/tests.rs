@@ -4,10 +4,13 @@ mod load;
 
 use proptest::prelude::*;
 
+use super::super::event::{Ending, Fault, Notice, Slot, StopSignal};
 use super::super::retry::{ExitCodes, JITTER_PERCENT_MAX, RETRY_AFTER};
 use super::super::room::{CROWDED_WAIT, NO_ROOM_TIME_MAX};
+use super::super::stage::{Press, Raised};
 use super::super::straggler::STRAGGLER_AFTER_MIN;
 use super::super::unrecorded::QUICK_DISK;
+use super::ends::SIGINT;
 use super::*;
 
 const A: ItemIndex = ItemIndex(0);
@@ -232,6 +235,25 @@ fn an_item_that_gets_no_credential_in_time_is_deferred_and_the_next_one_tries() 
             &[Action::Release { item: A }],
         )
         .expect(granted(B), &[spawn(B, 1)]);
+}
+
+#[test]
+fn an_item_waits_for_a_credential_from_the_end_of_the_last_that_may_give_one_back() {
+    let wait = Duration::from_mins(15);
+    let mut script = Script::new(2, limits(2));
+    script.expect(Event::Began, &[reserve(A), reserve(B)]);
+    script.expect(granted(A), &[spawn(A, 1)]);
+    assert_eq!(script.scheduler.wake_at(), None);
+    script.after(wait * 2);
+    script.expect(exited(A, 0), &[record(A, Outcome::Done)]);
+    let end = script.now;
+    assert_eq!(script.scheduler.wake_at(), Some(end + wait));
+    script.after(wait.saturating_sub(Duration::from_secs(1)));
+    script.expect(Event::Recorded { item: A }, &[ended(A, Outcome::Done)]);
+    script.after(Duration::from_secs(1)).expect(
+        Event::Woke,
+        &[Action::Withdraw { item: B }, ended(B, Outcome::Deferred)],
+    );
 }
 
 #[test]

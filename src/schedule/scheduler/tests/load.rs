@@ -1,5 +1,6 @@
 //! How wide the run is, and what it lacks.
 
+use super::super::super::bottleneck::Load;
 use super::*;
 
 const KEYS: Option<Limiter> = Some(Limiter::Credentials);
