@@ -22,6 +22,5 @@ pub mod template;
 
 pub(crate) mod digest;
 mod matches;
-mod regular_file;
 pub(crate) mod slug;
 mod walk;

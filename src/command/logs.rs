@@ -319,7 +319,7 @@ impl<'a> Printer<'a> {
             // What lies in a log is masked.
             None => {
                 let block = Masker::default().mask_bytes(block);
-                Ok(self.site.terminal.send(Target::Stdout, block)?)
+                Ok(self.site.terminal.send_verbatim(Target::Stdout, block)?)
             }
             Some(stream) => {
                 stream.feed(block, &mut self.produced);
@@ -345,6 +345,6 @@ impl<'a> Printer<'a> {
     fn show(&mut self) -> std::result::Result<(), Trouble> {
         let block = std::mem::take(&mut self.produced.display);
         self.produced.clear();
-        Ok(self.site.terminal.send(Target::Stdout, block)?)
+        Ok(self.site.terminal.send_verbatim(Target::Stdout, block)?)
     }
 }

@@ -4,7 +4,7 @@
 //! run by reading it.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
@@ -14,6 +14,7 @@ use super::evidence;
 use super::options::{Options, OutputMode};
 use super::table::{Source, Table, plain};
 use crate::credential::profile::Pattern;
+use crate::disk::regular_file;
 use crate::error::{Error, Result};
 use crate::items::documents::DocumentQuery;
 use crate::items::github::IssueQuery;
@@ -119,12 +120,12 @@ impl ConfigFile {
     pub fn read(path: &Path) -> Result<Self> {
         let unreadable =
             |why: &dyn std::fmt::Display| Error::usage(format!("{}: {why}", path.display()));
-        let file = std::fs::File::open(path).map_err(|error| unreadable(&error))?;
         // The workspace lies beside it, and whoever completes a command line reads it as well.
-        let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
-        if !is_file {
-            return Err(unreadable(&"a configuration is an ordinary file"));
-        }
+        let (file, _) = regular_file::open(path).map_err(|error| match error.kind() {
+            ErrorKind::InvalidInput => unreadable(&"a configuration is an ordinary file"),
+            ErrorKind::NotFound if path.is_symlink() => unreadable(&"the link leads nowhere"),
+            _ => unreadable(&error),
+        })?;
         let mut text = String::new();
         let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
         let bytes = read.map_err(|error| unreadable(&error))?;

@@ -1,5 +1,6 @@
 //! Where a run takes place: the configuration file, the workspace root, and the directory that holds the state.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -39,7 +40,7 @@ impl Place {
         let found = from
             .ancestors()
             .map(|above| above.join(FILE_NAME))
-            .find(|file| file.exists());
+            .find(|file| stands(file));
         if let Some(config) = found {
             let root = config.parent().unwrap_or(&from).to_owned();
             return Ok(Self {
@@ -54,6 +55,16 @@ impl Place {
             root: repository.unwrap_or(&from).to_owned(),
         })
     }
+}
+
+/// Whether something stands there, be it a link that leads nowhere: what cannot be read must not pass for what was never
+/// written, and its keys for no keys.
+fn stands(file: &Path) -> bool {
+    let looked = file.symlink_metadata();
+    looked.map_or_else(
+        |error| !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        |_| true,
+    )
 }
 
 #[cfg(test)]
@@ -73,6 +84,18 @@ mod tests {
         let place = Place::find(&below, None).unwrap();
         assert_eq!(place.root, top.join("repo/a"));
         assert_eq!(place.config, Some(top.join("repo/a").join(FILE_NAME)));
+    }
+
+    #[test]
+    fn a_file_that_leads_nowhere_is_not_passed_over() {
+        let top = tempfile::tempdir().unwrap();
+        let top = top.path().canonicalize().unwrap();
+        let below = top.join("a");
+        std::fs::create_dir(&below).unwrap();
+        std::fs::write(top.join(FILE_NAME), "").unwrap();
+        std::os::unix::fs::symlink("nowhere", below.join(FILE_NAME)).unwrap();
+        let place = Place::find(&below, None).unwrap();
+        assert_eq!(place.config, Some(below.join(FILE_NAME)));
     }
 
     #[test]

@@ -3,22 +3,23 @@
 //! `run` calls it once, before anything starts, and never in a dry run. No error and no message carries a value.
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::Metadata;
 use std::io::{ErrorKind, Read as _, Take};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
 use super::secret::Secret;
 use crate::answer::ask;
 use crate::config::file::{CredentialTable, KeySource};
+use crate::disk::regular_file;
 use crate::error::{Error, Result};
 use crate::escape::escape_text;
 use crate::items::item::ItemId;
+use crate::output::mask::{Masker, Secrets, UnknownKeys};
 use crate::surroundings::Surroundings;
 
 /// A key under this many bytes is refused: it could not be told from ordinary text when it is masked.
@@ -29,6 +30,9 @@ pub const SOURCE_BYTES_MAX: usize = 1 << 20;
 
 /// A command source has this long.
 pub const COMMAND_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// What lists of other formats put around a key.
+const QUOTES: [char; 5] = ['"', '\'', '`', '[', ']'];
 
 /// Reads every source of the pool; a key that is given twice counts once.
 ///
@@ -72,6 +76,10 @@ impl Keys {
                 "{place}: a key has no white space and no controls"
             )));
         }
+        if value.starts_with(QUOTES) || value.ends_with(QUOTES) {
+            let message = format!("{place}: a key stands without quotation marks or brackets");
+            return Err(Error::usage(message).with_hint("take them away: they are no part of it"));
+        }
         if self
             .secrets
             .iter()
@@ -107,14 +115,40 @@ impl Keys {
             }
             // A label of our own making says nothing of a key, whatever the key looks like.
             let chosen = secret.label() != generated_label(number);
-            let gives_away = |key: &Secret| key.expose().contains(secret.label());
-            if chosen && self.secrets.iter().any(gives_away) {
-                let message = format!("the label of key {number} is part of a key");
-                return Err(Error::usage(message).with_hint("labels are shown; choose another one"));
+            if chosen {
+                self.check_names_of(number, secret)?;
             }
         }
         Ok(self.secrets)
     }
+
+    /// A label is shown wherever its key is meant, and so is a group.
+    fn check_names_of(&self, number: usize, secret: &Secret) -> Result<()> {
+        let keys = || self.secrets.iter().map(Secret::expose);
+        let names = [secret.label(), secret.group()];
+        if keys().any(|key| key.contains(secret.label())) {
+            return Err(refuse_name(number, "is part of a key"));
+        }
+        if names
+            .iter()
+            .any(|name| keys().any(|key| name.contains(key)))
+        {
+            return Err(refuse_name(number, "holds a key"));
+        }
+        let shapes = Masker::new(Secrets::default(), UnknownKeys::Masked);
+        let looks_like_a_key = |name: &&str| *shapes.mask_text(name).as_ref() != **name;
+        if names.iter().any(looks_like_a_key) {
+            return Err(refuse_name(number, "looks like a key itself"));
+        }
+        Ok(())
+    }
+}
+
+/// Of what gives away a key wherever it is shown.
+fn refuse_name(number: usize, why: &str) -> Error {
+    let message = format!("the label or group of key {number} {why}");
+    Error::usage(message)
+        .with_hint("they are shown; a line is `label = key`, in this order: choose another label")
 }
 
 fn generated_label(number: usize) -> String {
@@ -150,12 +184,13 @@ fn add_words(place: &str, text: &str, keys: &mut Keys) -> Result<()> {
 
 fn read_file(path: &Path, keys: &mut Keys) -> Result<()> {
     let shown = path.display();
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(OFlag::O_NONBLOCK.bits())
-        .open(path)
-        .map_err(|error| Error::usage(format!("key file {shown}: {error}")))?;
-    check_protection(path, &file)?;
+    let (file, metadata) = regular_file::open(path).map_err(|error| {
+        Error::usage(match error.kind() {
+            ErrorKind::InvalidInput => format!("key file {shown} is no ordinary file"),
+            _ => format!("key file {shown}: {error}"),
+        })
+    })?;
+    check_protection(path, &metadata)?;
     let text = read_text(file.take(SOURCE_BYTES_MAX as u64 + 1))
         .map_err(|why| Error::usage(format!("key file {shown}: {why}")))?;
     for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
@@ -211,17 +246,9 @@ fn named(line: &str) -> std::result::Result<(Option<Name<'_>>, &str), String> {
     Ok((Some(name), key))
 }
 
-/// Looks at the opened file, not at the path, so that nobody can swap it in between.
-fn check_protection(path: &Path, file: &File) -> Result<()> {
+/// `metadata` is of the opened file, not of the path, so that nobody can swap it in between.
+fn check_protection(path: &Path, metadata: &Metadata) -> Result<()> {
     let shown = path.display();
-    let metadata = file
-        .metadata()
-        .map_err(|error| Error::usage(format!("key file {shown}: {error}")))?;
-    if !metadata.is_file() {
-        return Err(Error::usage(format!(
-            "key file {shown} is no ordinary file"
-        )));
-    }
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         let message = format!("key file {shown} can be read by others (mode {mode:03o})");

@@ -8,8 +8,8 @@ use super::digest;
 use super::files::stem;
 use super::item::{ContentHash, Item, Readiness};
 use super::matches::{self, Matches};
-use super::regular_file;
 use super::slug;
+use crate::disk::regular_file;
 use crate::error::Result;
 use crate::escape::shown;
 use std::io::{self, Read};
@@ -88,7 +88,7 @@ fn contents(path: &Path) -> io::Result<Contents> {
         let why = format!("has {bytes} bytes, and at most {DOCUMENT_BYTES_MAX} are read");
         return Ok(Contents {
             bytes: Err(why),
-            hash: regular_file::stamp(&metadata),
+            hash: digest::stamp(&metadata),
         });
     }
     let hash = digest::of_bytes(&bytes);

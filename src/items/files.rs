@@ -7,9 +7,9 @@ use super::collected::Collected;
 use super::digest;
 use super::item::{ContentHash, Item, ItemId, Readiness};
 use super::matches::{self, Matches};
-use super::regular_file;
 use super::slug;
 use super::walk::has_wildcard;
+use crate::disk::regular_file;
 use crate::error::Result;
 use crate::escape::shown;
 use std::io::{self, Read};
@@ -65,7 +65,7 @@ pub fn read(pattern: &str, root: &Path) -> Result<Collected> {
 fn content_hash(path: &Path) -> io::Result<String> {
     let (file, metadata) = regular_file::open(path)?;
     if metadata.len() > HASHED_BYTES_MAX {
-        return Ok(regular_file::stamp(&metadata));
+        return Ok(digest::stamp(&metadata));
     }
     digest::of_reader(file.take(HASHED_BYTES_MAX))
 }

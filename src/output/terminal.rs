@@ -185,7 +185,7 @@ impl Terminal {
 
 impl TerminalHandle {
     /// A handle through which no line goes that the runner of GitHub Actions, which reads what we write, would take for
-    /// a command; but for [`Self::send`] and [`Self::say_verbatim`].
+    /// a command; but for [`Self::send_verbatim`] and [`Self::say_verbatim`].
     #[must_use]
     pub fn disarming(self) -> Self {
         Self {
@@ -202,12 +202,15 @@ impl TerminalHandle {
     ///
     /// [`Full`] when [`QUEUED_BYTES_MAX`] would be exceeded; [`Self::wake_when_room`] says when to try again.
     pub fn try_send(&self, target: Target, block: Masked<Vec<u8>>) -> Result<(), Full> {
-        let block = if self.read_for_commands {
+        self.shared.try_send(target, self.harmless(block))
+    }
+
+    fn harmless(&self, block: Masked<Vec<u8>>) -> Masked<Vec<u8>> {
+        if self.read_for_commands {
             block.disarmed()
         } else {
             block
-        };
-        self.shared.try_send(target, block)
+        }
     }
 
     /// As [`Self::try_send`], but waits until there is room. For who has nothing else to do.
@@ -216,6 +219,15 @@ impl TerminalHandle {
     ///
     /// Why `target` can no longer be written to; or that there is no eventfd to wait with.
     pub fn send(&self, target: Target, block: Masked<Vec<u8>>) -> Result<(), Errno> {
+        self.send_verbatim(target, self.harmless(block))
+    }
+
+    /// As [`Self::send`], for who wants the bytes as they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send`].
+    pub fn send_verbatim(&self, target: Target, block: Masked<Vec<u8>>) -> Result<(), Errno> {
         let mut rest = block;
         while let Err(Full(block)) = self.shared.try_send(target, rest) {
             let waker = Arc::new(EventFd::new()?);

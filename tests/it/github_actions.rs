@@ -81,6 +81,8 @@ exit 1";
     for arguments in [
         &["-j1", "w"][..],
         &["-j1", "-v", "w"],
+        &["-j1", "--output", "group", "w"],
+        &["-j1", "--output", "failures", "w"],
         &["-j1", "--format", "json", "w"],
         &["-n", "w"],
         &["-n", "--format", "json", "w"],
@@ -96,13 +98,16 @@ exit 1";
             .collect();
         assert_eq!(forged, [""; 0], "{arguments:?}");
     }
-    let shown = step(&workspace, &["-j1", "w"]).finish().exits(1);
-    assert!(
-        shown.stdout.contains("[a] # #[add-path]/forged\n"),
-        "{}",
-        shown.stdout
-    );
-    assert!(!shown.stdout.contains("value-to-hide"), "{}", shown.stdout);
+    for (output, line) in [
+        ("prefix", "[a] # #[add-path]/forged\n"),
+        ("group", "    # #[add-path]/forged\n"),
+        ("failures", "    # #[add-path]/forged\n"),
+    ] {
+        let shown = step(&workspace, &["-j1", "--output", output, "w"]).finish();
+        let shown = shown.exits(1).stdout;
+        assert!(shown.contains(line), "{shown}");
+        assert!(!shown.contains("value-to-hide"), "{shown}");
+    }
     // What is not read for commands is shown as it is.
     let plain = workspace.orchestrate(&["-j1", "w"]).finish().exits(1);
     assert!(

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use orchestrate::cli::Cli;
 
 use crate::support::skip::is_root;
@@ -136,6 +138,27 @@ fn a_mistake_in_the_file_is_named_with_its_line_and_a_remedy() {
 }
 
 #[test]
+fn a_configuration_that_cannot_be_read_is_refused_and_not_passed_over() {
+    let workspace = Workspace::new(&["a"], "exit 0");
+    let config = workspace.root().join("orchestrate.toml");
+    std::fs::remove_file(&config).unwrap();
+    symlink("gone/orchestrate.toml", &config).unwrap();
+    let run = ["-j1", "run", "--items-from", "items.txt", "--", "true"];
+    refused(
+        &workspace,
+        &run,
+        &["orchestrate.toml: the link leads nowhere"],
+    );
+    std::fs::remove_file(&config).unwrap();
+    symlink("orchestrate.toml", &config).unwrap();
+    refused(&workspace, &run, &["orchestrate.toml: ", "symbolic links"]);
+    std::fs::remove_file(&config).unwrap();
+    // Nobody writes to it.
+    mkfifo(&config, Mode::S_IRWXU).unwrap();
+    refused(&workspace, &run, &["a configuration is an ordinary file"]);
+}
+
+#[test]
 fn a_bad_value_in_the_environment_names_its_variable() {
     let workspace = Workspace::new(&["a"], "exit 0");
     let launch = workspace.orchestrate(&["w"]);
@@ -169,13 +192,37 @@ fn a_pool_without_a_usable_key_is_refused() {
     let workspace = Workspace::new(&["a"], "exit 0");
     workspace.write("open-keys", "one = first-key-of-the-pool\n");
     workspace.set_mode("open-keys", 0o644);
-    workspace.write("no-keys", "# nothing\n");
-    workspace.set_mode("no-keys", 0o600);
+    for (file, text) in [
+        ("no-keys", "# nothing\n"),
+        ("quoted", "one = \"first-key-of-the-pool\"\n"),
+        (
+            "swapped",
+            "sk-ant-api03-not-a-key-at-all-0123456789 = personal-account\n",
+        ),
+        ("both", "x-first-key-of-the-pool = first-key-of-the-pool\n"),
+        (
+            "group",
+            "one;group=my-first-key-of-the-pool = first-key-of-the-pool\n",
+        ),
+    ] {
+        workspace.write(file, text);
+        workspace.set_mode(file, 0o600);
+    }
     for (pool, words) in [
         ("{ env = \"NO_KEYS\" }", &["pool is empty", "NO_KEYS"][..]),
         ("{ file = \"no-keys\" }", &["pool is empty", "no-keys"]),
         ("{ command = [\"true\"] }", &["pool is empty", "true"]),
         ("{ file = \"missing\" }", &["key file", "missing"]),
+        (
+            "{ file = \"quoted\" }",
+            &["quoted, line 1", "without quotation marks"],
+        ),
+        (
+            "{ file = \"swapped\" }",
+            &["of key 1 looks like a key", "`label = key`"],
+        ),
+        ("{ file = \"both\" }", &["of key 1 holds a key"]),
+        ("{ file = \"group\" }", &["of key 1 holds a key"]),
         ("{ command = [\"false\"] }", &["false", "failed"]),
         (
             "{ file = \"open-keys\" }",
