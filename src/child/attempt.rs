@@ -30,6 +30,9 @@ pub const LEAK_TIME_MAX: Duration = Duration::from_secs(2);
 /// A process that is still there so long after its SIGKILL cannot be killed (an uninterruptible sleep): it is left.
 pub const KILL_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// A process that is killed before it has become the command is started again, so often in all.
+const STARTS_MAX: u32 = 10;
+
 /// An unfinished line is shown after this long without another byte.
 pub const PARTIAL_LINE_AFTER: Duration = Duration::from_secs(1);
 
@@ -122,30 +125,44 @@ impl Attempt {
             inherited: &self.inherited,
             marker: self.kin.as_ref().map(|(marker, _)| marker),
         };
-        let (process, pipes) = match spawn(&command) {
-            Ok(spawned) => spawned,
-            Err(error) => {
-                let why = describe(&self.program, error);
-                let ending = if is_crowded(error) {
-                    Ending::Crowded(why)
-                } else {
-                    Ending::Unstartable(why)
-                };
-                return Ended {
-                    ending,
-                    left: Vec::new(),
-                };
+        let mut starts = 0;
+        let watched = loop {
+            let (process, pipes) = match spawn(&command) {
+                Ok(spawned) => spawned,
+                Err(error) => return self.unstarted(error),
+            };
+            starts += 1;
+            let mut watch = Watch::new(process, pipes, control, buffer.bytes());
+            watch.until_it_ends(output);
+            // Nobody meant it, so it is started as if the signal had come a moment later.
+            if starts == STARTS_MAX || watch.was_stopped || !watch.process.never_began() {
+                break watch.finish(output);
             }
+            let _killed = watch.process.reap();
         };
         let kin = self.kin;
         drop((self.arguments, self.environment));
-        let watched = Watch::new(process, pipes, control, buffer.bytes()).until_the_end(output);
         let left =
             kin.map(|(marker, orphans)| orphans.end_those_of(&marker, control, watched.killed));
         let unkillable = watched.unkillable.into_iter();
         Ended {
             ending: watched.ending,
             left: unkillable.chain(left.unwrap_or_default()).collect(),
+        }
+    }
+}
+
+impl Attempt {
+    fn unstarted(&self, error: Errno) -> Ended {
+        let why = describe(&self.program, error);
+        let ending = if is_crowded(error) {
+            Ending::Crowded(why)
+        } else {
+            Ending::Unstartable(why)
+        };
+        Ended {
+            ending,
+            left: Vec::new(),
         }
     }
 }
@@ -179,6 +196,8 @@ struct Watch<'a> {
     ended_at: Option<Instant>,
     last_byte_at: Instant,
     killed_at: Option<Instant>,
+    /// We have sent it a stop signal.
+    was_stopped: bool,
 }
 
 /// What is known when a watch is over.
@@ -231,10 +250,11 @@ impl<'a> Watch<'a> {
             ended_at: None,
             last_byte_at: now,
             killed_at: None,
+            was_stopped: false,
         }
     }
 
-    fn until_the_end(mut self, output: &mut impl Output) -> Watched {
+    fn until_it_ends(&mut self, output: &mut impl Output) {
         let mut room = true;
         while !self.is_over(room) {
             let began = now();
@@ -256,6 +276,10 @@ impl<'a> Watch<'a> {
             room = output.hand_on();
             self.control.note_blocked(!room);
         }
+    }
+
+    /// Hands the rest of its output on, and reaps it.
+    fn finish(mut self, output: &mut impl Output) -> Watched {
         output.finish();
         while !output.hand_on() {
             self.streams.clear();
@@ -356,6 +380,7 @@ impl<'a> Watch<'a> {
         // An ended process stays unreaped until the end of this watch: its number is still its own.
         control.serve(|request| match request {
             Request::Stop(signal) => {
+                self.was_stopped = true;
                 self.process.signal(signal);
                 if signal == StopSignal::Kill {
                     self.killed_at = self.killed_at.or_else(|| Some(now()));

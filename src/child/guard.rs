@@ -34,7 +34,7 @@ use crate::schedule::stop::StopSequence;
 /// What is left gets SIGKILL for this long; a process in an uninterruptible sleep is then left behind.
 const KILL_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// `SI_KERNEL` of sigaction(2): the terminal sent it, to the whole group, and the orchestrator has it already.
+/// `SI_KERNEL` of sigaction(2): the terminal sent it.
 const SI_KERNEL: i32 = 0x80;
 
 /// How the orchestrator ended.
@@ -95,8 +95,16 @@ pub fn split(grace: Duration) -> io::Result<Role> {
     guard.forward_what_came_before();
     let end = guard.wait_for_the_orchestrator();
     guard.end_what_is_left(grace);
-    before.thread_set_mask()?;
-    end.map(Role::Guard)
+    let end = end?;
+    // A question that comes too late kills nobody.
+    let question = SigSet::from(Signal::SIGUSR1);
+    let after = if end == GuardedEnd::Killed(Signal::SIGUSR1) {
+        before
+    } else {
+        before | question
+    };
+    after.thread_set_mask()?;
+    Ok(Role::Guard(end))
 }
 
 /// The signal mask that we were started with; but SIGTSTP stays blocked, and so does SIGCHLD, for which the orchestrator does
@@ -127,6 +135,12 @@ fn descriptor(signals: &SigSet) -> nix::Result<SignalFd> {
     SignalFd::with_flags(signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
 }
 
+/// Whether the orchestrator has got a signal as well, which is in our process group: what is typed at a terminal goes to the
+/// whole group. But that a terminal was closed is told to the leader of its session alone, and that may be us.
+fn is_for_the_group(signal: &siginfo) -> bool {
+    signal.ssi_code == SI_KERNEL && signal.ssi_signo != Signal::SIGHUP as u32
+}
+
 struct Guard {
     signals: SignalFd,
     /// Readable while a SIGTSTP is pending; never read.
@@ -141,7 +155,7 @@ struct Guard {
 impl Guard {
     fn wait_for_the_orchestrator(&mut self) -> io::Result<GuardedEnd> {
         loop {
-            self.forward_signals(|signal| signal.ssi_code == SI_KERNEL);
+            self.forward_signals(is_for_the_group);
             let looks = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
             match waitpid(self.orchestrator, Some(looks)) {
                 Ok(WaitStatus::Exited(_, code)) => {

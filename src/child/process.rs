@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::stat::Mode;
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, pipe2};
 use rustix::process::{Pid as RawPid, PidfdFlags, pidfd_open};
 
@@ -242,6 +242,29 @@ impl Process {
     pub fn give_up(self) -> String {
         let (name, pid) = (command(self.pid), self.pid);
         format!("{name} (pid {pid}){UNKILLABLE}")
+    }
+
+    /// Whether it was killed before it became the program that was asked for. Until then it is of our own process group
+    /// (`posix_spawn(3)`), and what is sent to that, such as a Ctrl-C that the items are not to notice, may kill it. Ask when
+    /// [`Process::ended`] is readable.
+    #[must_use]
+    pub fn never_began(&self) -> bool {
+        /// `PF_FORKNOEXEC` of Linux' `sched.h`, in the ninth field of `proc_pid_stat(5)`: forked, but no execve(2) yet.
+        const FORKED_WITHOUT_EXEC: u64 = 0x40;
+        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;
+        if !matches!(
+            waitid(Id::Pid(self.pid), look),
+            Ok(WaitStatus::Signaled(..))
+        ) {
+            return false;
+        }
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid));
+        // The name, which may hold anything, stands in parentheses.
+        let flags = stat.ok().and_then(|stat| {
+            let (_, fields) = stat.rsplit_once(')')?;
+            fields.split_ascii_whitespace().nth(6)?.parse::<u64>().ok()
+        });
+        flags.is_some_and(|flags| flags & FORKED_WITHOUT_EXEC != 0)
     }
 
     /// Kills what is left of its group, and reaps it. Call it when [`Process::ended`] is readable: it waits.

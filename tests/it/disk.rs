@@ -4,7 +4,7 @@
 use std::fs;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::geteuid;
 
 use crate::support::end::End;
 use crate::support::fault::faulty;
@@ -68,9 +68,7 @@ fn verified(workspace: &Workspace) -> String {
 
 /// Presses Ctrl-C for the process that was started, which the tracer around it would not hand on.
 fn interrupt(workspace: &Workspace) {
-    let holder = workspace.read(".orchestrate/w/lock");
-    let guard = holder.split(' ').next().unwrap().parse().unwrap();
-    kill(Pid::from_raw(guard), Signal::SIGINT).unwrap();
+    kill(workspace.holder(), Signal::SIGINT).unwrap();
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The first Ctrl-C: nothing new starts, and nothing that runs is lost.
 
-use nix::sys::signal::Signal;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill, killpg};
 
 use crate::support::fault::faulty;
 use crate::support::gates::Gates;
@@ -9,6 +11,9 @@ use crate::support::running::Running;
 use crate::support::workspace::Workspace;
 
 const ITEMS: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+/// Long enough that one of several starts of an item is spared.
+const BETWEEN_QUESTIONS: Duration = Duration::from_millis(2);
 
 /// Two of five items run; `press` asks the run to stop; both complete, and the next run does the other three.
 fn drained(on_terminal: bool, press: fn(&Running<'_>)) {
@@ -86,6 +91,59 @@ fn a_terminal_that_is_closed_drains() {
     assert_eq!(log.lines().count(), 5000);
     let run = runs(workspace.root()).pop_first().unwrap();
     assert_eq!(run_record(workspace.root(), &run)["exit_status"], 0);
+}
+
+#[test]
+fn a_terminal_that_is_closed_drains_whoever_leads_its_session() {
+    let items = ["a", "b"];
+    let workspace = Workspace::new(&items, "meet up");
+    let mut gates = workspace.gates(&items);
+    if faulty(&workspace, &[], None, &[]).is_none() {
+        return;
+    }
+    // To the guard alone, as the kernel tells the leader of a session (SI_KERNEL).
+    let hang_up = "inject=wait4:signal=SIGHUP:when=2";
+    let orchestrate = workspace.programs().join("orchestrate");
+    let orchestrate = orchestrate.to_str().unwrap();
+    let words = [
+        "strace",
+        "-o",
+        "/dev/null",
+        "-e",
+        hang_up,
+        orchestrate,
+        "-j1",
+        "w",
+    ];
+    let running = workspace.program(&words).start();
+    gates.expect("a up");
+    // Makes it look a second time.
+    kill(workspace.holder(), Signal::SIGUSR1).unwrap();
+    running.wait_until_draining();
+    gates.order("a", ":");
+    running.finish().exits(0);
+    assert_eq!(workspace.started(), ["a"]);
+}
+
+#[test]
+fn what_is_sent_to_all_of_us_ends_no_item_that_is_about_to_begin() {
+    let items: Vec<String> = (0..400).map(|number| format!("item-{number}")).collect();
+    let items: Vec<&str> = items.iter().map(String::as_str).collect();
+    let workspace = Workspace::new(&items, "exit 0");
+    // It leads a session, and so a process group.
+    let running = workspace
+        .orchestrate(&["-j4", "w"])
+        .at_once(4)
+        .on_terminal();
+    let running = running.start();
+    workspace.wait_until_started("item-0");
+    while !running.has_ended() {
+        // A question, as `kill -USR1 %1` asks it.
+        let _ended = killpg(running.pid(), Signal::SIGUSR1);
+        std::thread::sleep(BETWEEN_QUESTIONS);
+    }
+    running.finish().exits(0);
+    assert_eq!(workspace.done().len(), items.len());
 }
 
 #[test]

@@ -263,6 +263,12 @@ impl Workspace {
         witness::started(&self.witness())
     }
 
+    /// The process that was started and holds the lock, whatever it was started by.
+    pub(crate) fn holder(&self) -> Pid {
+        let holder = self.read(".orchestrate/w/lock");
+        Pid::from_raw(holder.split(' ').next().unwrap().parse().unwrap())
+    }
+
     /// The path of the newest run's log of an item.
     pub(crate) fn log(&self, item: &str) -> PathBuf {
         let logs = self.root.join(".orchestrate/runs/latest/logs");
