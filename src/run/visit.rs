@@ -137,7 +137,10 @@ impl Visit<'_> {
         let (journal, history) = Journal::open(&directory, &lock)?;
         let items = match self.collect(ahead, signals).await? {
             Ok(items) => items,
-            Err(press) => return Ok(self.stopped_early(press, Some(lock))),
+            Err(press) => {
+                drop(journal);
+                return Ok(self.stopped_early(press, Some(lock)));
+            }
         };
         refuse_keys_as_ids(&items, &masker)?;
         let parallel = self.invocation.mode != Mode::Sequential;
@@ -156,6 +159,7 @@ impl Visit<'_> {
         drop(history);
         if plan.count(PlannedState::Pending) + plan.count(PlannedState::Refused) == 0 {
             self.voice.nothing_to_do(&plan);
+            drop(journal);
             lock.release();
             return Ok(Exit::Status(ExitStatus::Success));
         }

@@ -31,12 +31,12 @@ use super::directory::{JOURNAL, WorkflowDirectory};
 use super::history::{History, RECORDS_PER_WRITE_MAX, WRITE_BYTES_MAX};
 use super::journal_rewrite::{FILES_BESIDE_MAX, copy, keep_beside, too_many_beside};
 use super::journal_scan::{Scan, scan};
-use super::lock::WorkflowLock;
+use super::lock::{WorkflowLock, try_lock};
 use super::record::{Position, RECORD_BYTES_MAX, Record, Step, VERSION, header_line, write_line};
 use crate::disk::held_directory::{Access, HeldDirectory, Identity, failed};
 use crate::disk::path_text::shown;
 use crate::disk::whole_file::{self, remove_drafts};
-use crate::error::{Error, Result};
+use crate::error::{Error, ExitStatus, Result};
 
 /// How much room the journal keeps behind its end. An ordinary record has less than half a KiB, and an attempt has two; some
 /// hundred may be on their way when the disk turns out to be full.
@@ -89,15 +89,15 @@ impl Journal {
         if is_new {
             write_header(held)?;
         }
+        let mut file = open_alone(directory)?;
         remove_drafts(held).map_err(|e| failed("read", held.path(), &e))?;
-        let mut file = open_existing(held)?;
         let mut scan = scan(&file, directory)?;
         if scan.torn {
             scan.history.note(save_aside(held, &scan)?);
             if scan.position.is_none() {
                 write_header(held)?;
                 scan.version = VERSION;
-                file = open_existing(held)?;
+                file = open_alone(directory)?;
             } else {
                 file.set_len(scan.good_bytes)
                     .map_err(|e| held.failed("cut", JOURNAL, &e))?;
@@ -112,7 +112,7 @@ impl Journal {
         let mut position = scan.position.unwrap_or(header_line().1);
         if let Some(copied) = renew(held, &file, &mut scan)? {
             position = copied;
-            file = open_existing(held)?;
+            file = open_alone(directory)?;
         }
         let mut journal = Self::over(file, directory.journal_path(), position)?;
         journal.superseded = position.sequence.saturating_sub(scan.history.needed());
@@ -332,9 +332,26 @@ fn write_header(held: &HeldDirectory) -> Result<()> {
         .map_err(|e| held.failed("make", JOURNAL, &e))
 }
 
-fn open_existing(held: &HeldDirectory) -> Result<File> {
-    held.open_file(JOURNAL, Access::Append)?
-        .ok_or_else(|| held.failed("open", JOURNAL, &io::ErrorKind::NotFound.into()))
+/// Opens it for nobody else to append to. A lock of its own says so beside the workflow's: whoever has removed the lock file
+/// of a run that lives would else have two of them append, and all items twice.
+fn open_alone(directory: &WorkflowDirectory) -> Result<File> {
+    let held = directory.held();
+    let file = held
+        .open_file(JOURNAL, Access::Append)?
+        .ok_or_else(|| held.failed("open", JOURNAL, &io::ErrorKind::NotFound.into()))?;
+    match try_lock(&file) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let workflow = directory.workflow();
+            let message = format!(
+                "another run of the workflow `{workflow}` has its journal open, though the lock is free"
+            );
+            Err(Error::new(ExitStatus::WorkLeft, message).with_hint(
+                "its lock file was removed; wait until that run ends, and leave the file to it",
+            ))
+        }
+        Err(errno) => Err(held.failed("lock", JOURNAL, &errno.into())),
+    }
 }
 
 /// Saves the torn end beside the journal, durably, before anything is cut off; says where.

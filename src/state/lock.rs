@@ -292,7 +292,8 @@ fn is_run_alive(directory: &HeldDirectory) -> bool {
     flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
 }
 
-fn try_lock(file: &File) -> rustix::io::Result<()> {
+/// Locks a file that nobody else may have locked for longer than a moment.
+pub(super) fn try_lock(file: &File) -> rustix::io::Result<()> {
     let lock = || flock(file, FlockOperation::NonBlockingLockExclusive);
     let mut locked = lock();
     for _ in 1..TRIES {

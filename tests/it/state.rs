@@ -50,6 +50,24 @@ fn a_second_run_of_the_workflow_is_turned_away_and_another_workflow_runs() {
 }
 
 #[test]
+fn a_run_whose_lock_was_removed_is_still_the_only_one() {
+    let workspace = Workspace::new(&["a"], "meet up");
+    let mut gates = workspace.gates(&["a"]);
+    let first = workspace.orchestrate(&["-j1", "w"]).start();
+    gates.expect("a up");
+    for file in [".orchestrate/w/lock", ".orchestrate/w/alive"] {
+        std::fs::remove_file(workspace.root().join(file)).unwrap();
+        let second = workspace.orchestrate(&["-j1", "w"]).finish().exits(75);
+        second.says(&["has its journal open, though the lock is free"]);
+    }
+    gates.order("a", "exit 0");
+    first.finish().exits(0);
+    assert_eq!(workspace.started(), ["a"]);
+    assert_eq!(workspace.done(), ["a"]);
+    workspace.orchestrate(&["-j1", "w"]).finish().exits(0);
+}
+
+#[test]
 fn a_run_that_finds_its_workflow_held_skips_or_waits_if_it_is_told_to() {
     let workspace = Workspace::new(&["a", "b"], "test $item = b || meet up");
     workspace.configure("if-locked = \"skip\"", "");

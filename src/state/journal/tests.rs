@@ -133,6 +133,7 @@ fn what_was_appended_is_there_when_the_journal_is_opened_again() {
     let (mut journal, history) = place.open().unwrap();
     assert_holds(&history, 3);
     journal.append(&records()[3..]).unwrap();
+    drop(journal);
     assert_holds(&place.open().unwrap().1, 4);
     assert_eq!(
         place.bytes(),
@@ -164,6 +165,7 @@ fn a_journal_larger_than_the_read_buffer_is_read_whole() {
         .collect();
     journal.append(&many).unwrap();
     assert!(place.bytes().len() > 3 * CHUNK_BYTES);
+    drop(journal);
     let (_, history) = place.open().unwrap();
     assert_eq!((history.records(), history.items()), (3000, 3000));
 }
@@ -437,6 +439,7 @@ fn version_1_is_read_for_ever_and_copied_into_the_present_one() {
     assert_eq!(fs::read(beside).unwrap(), GOLDEN_1);
     assert_says(&place.bytes(), 2, &records());
     journal.append(&[sample_start("issue-9", 3)]).unwrap();
+    drop(journal);
     let (_, history) = place.open().unwrap();
     assert_eq!((history.records(), history.notes()), (5, &[][..]));
 }
@@ -733,6 +736,7 @@ fn a_record_that_is_too_long_poisons_the_journal_and_writes_nothing() {
         .append(&[sample("b", Outcome::Done, 1), long])
         .unwrap_err();
     assert!(error.to_string().contains("the record of `a`"), "{error}");
+    drop(journal);
     assert_holds(&place.open().unwrap().1, 0);
 }
 
