@@ -42,13 +42,16 @@ mod workers;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use nix::errno::Errno;
 use tokio::sync::oneshot;
 
 use crate::command;
 use crate::config::resolve::Invocation;
 use crate::credential::coordinator::AtTheStore;
 use crate::error::{Error, ExitStatus, Result};
+use crate::output::Target;
 use crate::output::mask::{Masker, UnknownKeys};
 use crate::output::panic::die_of_panics;
 use crate::output::terminal::{Outputs, Terminal, TerminalHandle};
@@ -116,6 +119,7 @@ pub fn run(
             });
             // A signal ends us here as everywhere.
             terminal.finish();
+            let status = unless_unwritten(status, &handle, surroundings);
             return Ok(Exit::Status(status));
         }
         Request::Run(resolved, _) => *resolved,
@@ -160,9 +164,24 @@ pub fn run(
             present::error(&handle, &error, format);
             Exit::Status(error.status())
         });
-        flush(terminal, &handle, &mut signals).await;
+        let is_stopped = matches!(exit, Exit::Signal(_));
+        flush(terminal, &handle, &mut signals, is_stopped).await;
         Ok(exit)
     })
+}
+
+/// What an answer ends with that could not be written: success only when nobody wants it any more.
+fn unless_unwritten(
+    status: ExitStatus,
+    terminal: &TerminalHandle,
+    surroundings: &Surroundings,
+) -> ExitStatus {
+    let reason = terminal.closed(Target::Stdout);
+    let is_fault = reason.is_some_and(|reason| reason != Errno::EPIPE);
+    match status {
+        ExitStatus::Success if is_fault && !surroundings.stdout_is_terminal => ExitStatus::State,
+        other => other,
+    }
 }
 
 /// The files that are to tell how the run goes.
@@ -178,14 +197,32 @@ fn reports(
     Ok((metrics, junit))
 }
 
+/// A reader that is stuck holds up a run that was stopped for no longer than this.
+const LAST_WORDS_TIME_MAX: Duration = Duration::from_millis(400);
+
+/// When nobody waits for a reader any more; never, unless the run was stopped.
+async fn readers_time_is_up(is_stopped: bool) {
+    if is_stopped {
+        tokio::time::sleep(LAST_WORDS_TIME_MAX).await;
+    } else {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Waits until everything is written; a further press gives up on a reader that is stuck.
-async fn flush(terminal: Terminal, handle: &TerminalHandle, signals: &mut Signals) {
+async fn flush(
+    terminal: Terminal,
+    handle: &TerminalHandle,
+    signals: &mut Signals,
+    is_stopped: bool,
+) {
     let (token, mut written) = oneshot::channel::<()>();
     terminal.close(token);
     tokio::select! {
         biased;
         _ = &mut written => {}
         _ = signals.next_press(|| ()) => handle.abandon(),
+        () = readers_time_is_up(is_stopped) => handle.abandon(),
     }
     terminal.finish();
 }

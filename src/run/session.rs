@@ -306,6 +306,11 @@ impl<'a> Session<'a> {
         self.scheduler.is_over()
     }
 
+    /// Whether we are to die by a signal.
+    pub(super) const fn is_stopped_by_a_signal(&self) -> bool {
+        self.scheduler.fatal().is_some()
+    }
+
     /// When to look at the clock again.
     pub(super) fn wake_at(&mut self) -> Option<Instant> {
         let look = self

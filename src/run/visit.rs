@@ -17,7 +17,7 @@ use super::present::Voice;
 use super::request::is_guarded;
 use super::session::{Session, Stores};
 use super::signals::Signals;
-use super::{Exit, collect, launch, outlook};
+use super::{Exit, collect, launch, outlook, readers_time_is_up};
 use crate::child::core_file;
 use crate::child::guard::{adopt_orphans, wait_for_the_guards_death};
 use crate::config::options::Format;
@@ -92,19 +92,7 @@ impl Visit<'_> {
 
     async fn perform(self, signals: &mut Signals) -> Result<Exit> {
         if is_guarded(&self.invocation) {
-            if self.invocation.core_files == CoreFiles::Refused {
-                core_file::refuse().map_err(|error| {
-                    Error::state(format!(
-                        "cannot keep items from leaving core files: {error}"
-                    ))
-                    .with_hint("--allow-core runs them all the same")
-                })?;
-            }
-            adopt_orphans().map_err(|error| {
-                Error::state(format!(
-                    "cannot watch over what items leave behind: {error}"
-                ))
-            })?;
+            self.watch_over_items()?;
         }
         let programs = launch::preflight(&self.invocation, self.surroundings)?;
         let secrets = match self.secrets(signals).await? {
@@ -174,6 +162,23 @@ impl Visit<'_> {
         self.execute(plan, stores, (secrets, masker), signals).await
     }
 
+    /// What holds for our items from now on.
+    fn watch_over_items(&self) -> Result<()> {
+        if self.invocation.core_files == CoreFiles::Refused {
+            core_file::refuse().map_err(|error| {
+                Error::state(format!(
+                    "cannot keep items from leaving core files: {error}"
+                ))
+                .with_hint("--allow-core runs them all the same")
+            })?;
+        }
+        adopt_orphans().map_err(|error| {
+            Error::state(format!(
+                "cannot watch over what items leave behind: {error}"
+            ))
+        })
+    }
+
     async fn execute(
         mut self,
         plan: Plan,
@@ -199,6 +204,7 @@ impl Visit<'_> {
                 biased;
                 _ = shown => {}
                 _ = signals.next_press(|| ()) => session.abandon_blocks(),
+                () = readers_time_is_up(session.is_stopped_by_a_signal()) => session.abandon_blocks(),
             }
         }
         tokio::select! {

@@ -1,7 +1,8 @@
 //! What items write: every line under its item's name, and every byte in its log.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::fd::OwnedFd;
 
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
@@ -295,4 +296,27 @@ fn quiet_says_nothing_when_all_goes_well() {
         fs::read_to_string(workspace.log("a")).unwrap(),
         "hello\nhello\n"
     );
+}
+
+#[test]
+fn what_cannot_be_written_to_stdout_is_told_and_an_answer_is_then_no_success() {
+    let workspace = Workspace::new(&["a"], "echo here");
+    let full = || {
+        let full = File::options().write(true).open("/dev/full");
+        OwnedFd::from(full.expect("Linux has it"))
+    };
+    for (arguments, status) in [
+        // What a run is for is its work.
+        (&["-j1", "w"][..], 0),
+        (&["-j1", "--rerun", "all", "--output", "group", "w"], 0),
+        (&["-j1", "--rerun", "all", "--format", "json", "w"], 0),
+        (&["status"], 74),
+        (&["logs", "a"], 74),
+        (&["schema"], 74),
+    ] {
+        let launch = workspace.orchestrate(arguments).stdout(full());
+        let finished = launch.finish().exits(status);
+        finished.says(&["stdout cannot be written: No space left on device"]);
+    }
+    assert_eq!(workspace.done(), ["a"]);
 }

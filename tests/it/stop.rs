@@ -1,6 +1,8 @@
 //! From the second Ctrl-C on: everything ends, in time, and by the signal.
 
+use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
+use nix::unistd::pipe2;
 
 use crate::support::gates::Gates;
 use crate::support::running::Running;
@@ -221,5 +223,27 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
         running.signal(Signal::SIGTERM);
         running.finish().dies_by(Signal::SIGTERM);
         assert_eq!(workspace.done(), ["a"]);
+    }
+}
+
+#[test]
+fn a_reader_that_is_stuck_does_not_hold_up_a_run_that_is_stopped() {
+    // More than the pipe, and what we keep for it, can hold.
+    let body = "announce up; yes 'a line that nobody reads' | head -c 4000000; sleep 100000";
+    for (signal, output) in [
+        (Signal::SIGTERM, "prefix"),
+        (Signal::SIGQUIT, "prefix"),
+        (Signal::SIGTERM, "group"),
+    ] {
+        let workspace = Workspace::new(&["a"], body);
+        let mut gates = workspace.gates(&["a"]);
+        let (_never_read, stdout) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        let arguments = ["-j1", "--output", output, "--grace", "1s", "w"];
+        let launch = workspace.orchestrate(&arguments).stdout(stdout);
+        let running = launch.start();
+        gates.expect("a up");
+        workspace.wait_until_written(".orchestrate/runs/latest/logs/a.1.log", "nobody");
+        running.signal(signal);
+        running.finish().dies_by(signal);
     }
 }

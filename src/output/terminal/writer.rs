@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::super::Target;
@@ -195,6 +196,15 @@ impl Writer {
             Progress::Broken(reason) => {
                 self.shared.lock().lane_mut(target).close(reason);
                 self.sink(target).clear();
+                // A terminal that was closed, and a reader that has gone, want no more.
+                let is_gone = reason == Errno::EPIPE || self.sink(target).is_terminal;
+                if target == Target::Stdout && !is_gone {
+                    let words = format!(
+                        "orchestrate: stdout cannot be written: {}; what stands there is not whole",
+                        reason.desc()
+                    );
+                    self.shared.say(Target::Stderr, &words);
+                }
                 if target == Target::Stderr {
                     self.drawn = None;
                 }
