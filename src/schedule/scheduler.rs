@@ -33,7 +33,7 @@ pub struct Limits {
     pub narrowed_by: Option<Limiter>,
     /// Drain after this many failed items.
     pub failures_max: Option<usize>,
-    /// How long an item may wait for a credential.
+    /// How long an item may wait for a credential while nothing runs that could give one back; then all give up.
     pub credential_wait: Duration,
     /// How long an attempt may take.
     pub timeout: Duration,
@@ -172,7 +172,7 @@ impl Scheduler {
             self.active.note_nothing_is_due();
         }
         self.tell_of_stragglers(now);
-        self.defer_what_waited_too_long(now);
+        self.give_up_waiting_for_credentials(now);
         self.end_what_will_not_be_tried_again();
         self.fill_slots(now);
         std::mem::take(&mut self.actions)

@@ -191,6 +191,31 @@ fn two_runs_never_use_one_slot_of_a_key_at_once() {
 }
 
 #[test]
+fn when_another_run_keeps_the_key_all_items_give_up_after_one_wait() {
+    let workspace = two_workflows("meet up");
+    workspace.write("others.txt", "o\np\nq\n");
+    let mut gates = workspace.gates(&["a", "o", "p", "q"]);
+    let start = |words: &[&str]| {
+        let launch = workspace.orchestrate(words);
+        launch.env("TEST_KEYS", ONE_KEY).start()
+    };
+    let first = start(&["-j1", "w"]);
+    gates.expect("a up");
+    let impatient = start(&["-j1", "other", "--credential-wait", "1s"]);
+    impatient.finish().exits(75).says(&[
+        "o deferred",
+        "no credential comes back in time: nothing runs, 2 stay queued",
+        "1 deferred, 2 not started",
+    ]);
+    gates.order("a", "exit 0");
+    first.finish().exits(0);
+    // Nothing is lost.
+    workspace.item("exit 0");
+    start(&["-j1", "other"]).finish().exits(0);
+    assert_eq!(workspace.done().len(), 4);
+}
+
+#[test]
 fn a_key_stays_leased_as_long_as_the_child_of_a_dead_run_lives() {
     let workspace = two_workflows("meet up");
     let mut gates = workspace.gates(&["a", "o"]);

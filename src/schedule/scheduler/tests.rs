@@ -11,6 +11,7 @@ use super::super::stage::{Press, Raised};
 use super::super::straggler::STRAGGLER_AFTER_MIN;
 use super::super::unrecorded::QUICK_DISK;
 use super::ends::SIGINT;
+use super::timers::CREDENTIAL_WAIT_MIN;
 use super::*;
 
 const A: ItemIndex = ItemIndex(0);
@@ -213,28 +214,72 @@ fn a_credential_is_released_when_its_item_ends() {
 }
 
 #[test]
-fn an_item_that_gets_no_credential_in_time_is_deferred_and_the_next_one_tries() {
-    let mut script = Script::new(2, limits(1));
-    script.expect(Event::Began, &[reserve(A)]);
-    assert_eq!(script.scheduler.wake_at(), Some(Duration::from_mins(15)));
-    script.after(Duration::from_mins(15)).expect(
-        Event::Woke,
-        &[
-            Action::Withdraw { item: A },
-            ended(A, Outcome::Deferred),
-            reserve(B),
-        ],
-    );
+fn when_no_credential_comes_in_time_all_give_up_at_once_and_what_was_not_tried_stays_queued() {
+    let mut script = Script::new(3, limits(2));
+    script.expect(Event::Began, &[reserve(A), reserve(B)]);
+    let wait = Duration::from_mins(15);
+    assert_eq!(script.scheduler.wake_at(), Some(wait));
     script
+        .after(wait.saturating_sub(Duration::from_secs(1)))
+        .expect(Event::Woke, &[])
         .after(Duration::from_secs(1))
+        .expect(
+            Event::Woke,
+            &[
+                Action::Withdraw { item: A },
+                ended(A, Outcome::Deferred),
+                Action::Withdraw { item: B },
+                ended(B, Outcome::Deferred),
+                raised(Stage::Draining, Cause::NoCredential, 0, 1),
+            ],
+        )
+        // It was on its way.
         .expect(
             Event::Reserved {
                 item: A,
                 credential: Some(CredentialIndex(0)),
             },
             &[Action::Release { item: A }],
-        )
-        .expect(granted(B), &[spawn(B, 1)]);
+        );
+    assert!(script.scheduler.is_over() && script.scheduler.gave_up_on_work());
+    assert_eq!(script.scheduler.queued(), 1);
+    assert_eq!(script.scheduler.tally().deferred, 2);
+}
+
+#[test]
+fn who_began_to_wait_late_does_not_wait_longer_than_the_first() {
+    let mut script = Script::new(2, with_retries(1)).started(&[A]);
+    script.expect(exited(A, 1), &[record(A, Outcome::Failed), reserve(B)]);
+    let wait = announced_wait(&mut script, A);
+    assert!(script.scheduler.reserving() == 1 && script.scheduler.waiting() == 1);
+    // The retry has its time, and no slot: it keeps what it came to.
+    script.after(wait).expect(Event::Woke, &[]);
+    assert_eq!(script.scheduler.wake_at(), Some(Duration::from_mins(15)));
+    script.now = Duration::from_mins(15);
+    script.expect(
+        Event::Woke,
+        &[
+            Action::Withdraw { item: B },
+            ended(B, Outcome::Deferred),
+            raised(Stage::Draining, Cause::NoCredential, 0, 1),
+            ended(A, Outcome::Failed),
+        ],
+    );
+    assert!(script.scheduler.is_over());
+}
+
+#[test]
+fn a_credential_that_is_free_has_time_to_come_whatever_the_wait() {
+    let limits = Limits {
+        credential_wait: Duration::ZERO,
+        ..limits(1)
+    };
+    let mut script = Script::new(1, limits);
+    script
+        .expect(Event::Began, &[reserve(A)])
+        .expect(Event::Woke, &[]);
+    assert_eq!(script.scheduler.wake_at(), Some(CREDENTIAL_WAIT_MIN));
+    script.expect(granted(A), &[spawn(A, 1)]);
 }
 
 #[test]

@@ -8,6 +8,9 @@ use super::super::stage::Discipline;
 use super::super::stop::StopSequence;
 use super::Scheduler;
 
+/// A credential that is free may take this long to come, whatever the wait: starts are spread, and others are asked.
+pub(super) const CREDENTIAL_WAIT_MIN: Duration = Duration::from_secs(1);
+
 impl Scheduler {
     /// When [`Event::Woke`](super::super::event::Event::Woke) is to be sent, as a time since the run began; `None` when nothing is timed.
     #[must_use]
@@ -115,34 +118,36 @@ impl Scheduler {
         }
     }
 
-    /// As long as something runs, its credential comes back, so the wait counts from its end.
-    fn waits_too_long_at(&self, since: Duration) -> Duration {
-        let since = since.max(self.last_end);
-        since.saturating_add(self.limits.credential_wait)
-    }
-
-    /// When the first item has waited too long for a credential, if none comes back.
+    /// When nobody who waits for a credential will get one any more: that long nothing has run, so nobody has given one
+    /// back, and he who waits longest has got none.
     fn credential_wait_ends_at(&self) -> Option<Duration> {
         if self.active.running() > 0 || self.active.reserving() == 0 {
             return None;
         }
         let waits = self.active.iter().filter_map(|(_, active)| match active {
-            Active::Reserving { since, .. } => Some(self.waits_too_long_at(*since)),
+            Active::Reserving { since, .. } => Some(*since),
             Active::Running(_) | Active::Waiting { .. } => None,
         });
-        waits.min()
+        let since = waits.min()?.max(self.last_end);
+        let wait = self.limits.credential_wait.max(CREDENTIAL_WAIT_MIN);
+        Some(since.saturating_add(wait))
     }
 
-    pub(super) fn defer_what_waited_too_long(&mut self, now: Duration) {
+    /// What holds the credentials back holds them back from all items alike. So those that have a slot have waited for all
+    /// others, too, and nothing more is tried: an item after the other would wait in vain.
+    pub(super) fn give_up_waiting_for_credentials(&mut self, now: Duration) {
         if self.credential_wait_ends_at().is_none_or(|end| now < end) {
             return;
         }
-        let is_late = |active: &Active| matches!(active, Active::Reserving { since, .. } if now >= self.waits_too_long_at(*since));
-        let late = self.active.iter().filter(|(_, active)| is_late(active));
-        let late: Vec<ItemIndex> = late.map(|(item, _)| item).collect();
-        for item in late {
+        let waits = |active: &Active| matches!(active, Active::Reserving { .. });
+        let waiting = self.active.iter().filter(|(_, active)| waits(active));
+        let waiting: Vec<ItemIndex> = waiting.map(|(item, _)| item).collect();
+        for item in waiting {
             self.leave_reservation(item);
             self.end(item, Outcome::Deferred);
+        }
+        if !self.is_over() {
+            self.on_no_credential(false, now);
         }
     }
 }
