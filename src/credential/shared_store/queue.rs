@@ -11,13 +11,16 @@
 //! The queue's lock file keeps a number that is raised before a ticket is drawn. Who has found nobody in the line need not
 //! look again until it has changed.
 //!
+//! The line only says who is served first; who holds a key, the locks on its slots say. So what does not belong here is
+//! passed over.
+//!
 //! A process can be stopped while it stands in the line. It has to say again and again that it waits, and is passed
 //! over as long as it does not.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 
@@ -152,32 +155,33 @@ impl Queue {
         written.map_err(|error| self.directory.failed("write", LOCK, &error))
     }
 
-    /// Takes the next number. Numbers begin anew when the line is empty.
+    /// Takes the next number that nothing else has. Numbers begin anew when the line is empty.
     fn draw(&self, guard: &Guard<'_>, draws: u64, wish: Wish) -> Result<Ticket> {
         self.write_draws(guard, draws)?;
-        let number = self
-            .numbers()?
-            .last()
-            .map_or(1, |last| last.saturating_add(1));
-        let name = number.to_string();
-        let failed = |error: std::io::Error| self.directory.failed("make", &name, &error);
-        let file = self.directory.create_new(&name).map_err(failed)?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|e| failed(e.into()))?;
-        Ok(Ticket { number, file, wish })
+        let tickets = self.tickets()?;
+        let mut number = tickets.last_key_value().map_or(0, |(&last, _)| last);
+        loop {
+            number = number.wrapping_add(1);
+            let name = number.to_string();
+            let failed = |error: std::io::Error| self.directory.failed("make", &name, &error);
+            let file = match self.directory.create_new(&name) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+                made => made.map_err(failed)?,
+            };
+            flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|e| failed(e.into()))?;
+            return Ok(Ticket { number, file, wish });
+        }
     }
 
     /// The tickets of living processes other than ours; those of dead ones are removed.
     fn others(&self) -> Result<BTreeMap<u64, Wish>> {
         let ours = self.ticket.as_ref().map(|ticket| ticket.number);
         let mut others = BTreeMap::new();
-        for number in self.numbers()? {
+        for (number, file) in self.tickets()? {
             let name = number.to_string();
             if Some(number) == ours {
                 continue;
             }
-            let Some(file) = self.directory.open_file(&name, Access::Update)? else {
-                continue;
-            };
             let failed = |verb, error: std::io::Error| self.directory.failed(verb, &name, &error);
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {
@@ -195,13 +199,20 @@ impl Queue {
         Ok(others)
     }
 
-    fn numbers(&self) -> Result<Vec<u64>> {
+    /// The files that can be tickets. Whatever else has such a name was made by nobody who stands in the line: it is left
+    /// alone and holds up nobody, for the line decides who is served first, and only a slot's lock who holds a key.
+    fn tickets(&self) -> Result<BTreeMap<u64, File>> {
         let names = self.directory.names();
         let names = names.map_err(|error| self.directory.failed("list", "", &error))?;
-        let number = |name: &std::ffi::OsString| OsStr::to_str(name)?.parse().ok();
-        let mut numbers: Vec<u64> = names.iter().filter_map(number).collect();
-        numbers.sort_unstable();
-        Ok(numbers)
+        let number = |name: &OsString| {
+            let number: u64 = name.to_str()?.parse().ok()?;
+            (*name == *number.to_string()).then_some(number)
+        };
+        let ticket = |number: u64| {
+            let file = self.directory.open_file(number.to_string(), Access::Update);
+            Some((number, file.ok()??))
+        };
+        Ok(names.iter().filter_map(number).filter_map(ticket).collect())
     }
 }
 

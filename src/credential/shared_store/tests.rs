@@ -495,6 +495,46 @@ fn who_stands_in_the_line_and_says_nothing_is_passed_over() {
 }
 
 #[test]
+fn what_is_no_ticket_of_ours_holds_up_nobody_in_the_line() {
+    let machine = Machine::new();
+    let (mut one, mut other) = (machine.run(&["k1"], 1, 0), machine.run(&["k1"], 1, 0));
+    let queue = machine.path().join("orchestrate/credentials/queue");
+    let target = machine.path().join("target");
+    fs::write(&target, "not ours to lock").unwrap();
+    let open_to_all = queue.join("2");
+    fs::write(&open_to_all, "").unwrap();
+    fs::set_permissions(&open_to_all, fs::Permissions::from_mode(0o666)).unwrap();
+    let forbidden = queue.join("3");
+    fs::write(&forbidden, "").unwrap();
+    fs::set_permissions(&forbidden, fs::Permissions::from_mode(0o000)).unwrap();
+    fs::create_dir(queue.join("1")).unwrap();
+    fs::create_dir(queue.join(u64::MAX.to_string())).unwrap();
+    symlink(&target, queue.join("4")).unwrap();
+    for name in ["+5", "05", "note"] {
+        fs::create_dir(queue.join(name)).unwrap();
+    }
+    let names = || {
+        let entries = fs::read_dir(&queue).unwrap();
+        let mut names: Vec<_> = entries.map(|it| it.unwrap().file_name()).collect();
+        names.retain(|name| name != "lock");
+        names.sort();
+        names
+    };
+    let before = names();
+
+    one.queue_up(&[0], at(1)).unwrap();
+    other.queue_up(&[0], at(1)).unwrap();
+    assert!(!is_free(&mut other, 1), "one came first");
+    assert!(is_free(&mut one, 1));
+    other.leave_queue();
+    // Nothing of it was touched; but root may open what is forbidden to all, and takes it for a ticket that is dead.
+    let mut expected = before;
+    expected.retain(|name| name != "3" || forbidden.exists());
+    assert_eq!(names(), expected);
+    assert_eq!(fs::read_to_string(&target).unwrap(), "not ours to lock");
+}
+
+#[test]
 fn a_reason_is_kept_as_long_as_it_is_the_reason() {
     let machine = Machine::new();
     let (mut one, mut other) = (machine.run(&["k1"], 1, 0), machine.run(&["k1"], 1, 0));
