@@ -119,8 +119,8 @@ impl SharedStore {
     ///
     /// # Errors
     ///
-    /// When the directory cannot be made or written, is not ours alone to write, or lies on a network file system:
-    /// then a run has to keep its keys to [itself](super::store::PrivateStore), and say so. When a lock is not to be
+    /// When the directory, or a file in it, cannot be made or written, is not ours alone to write, or is of the wrong kind,
+    /// or when it lies on a network file system: then a run has to keep its keys to [itself](super::store::PrivateStore), and say so. When a lock is not to be
     /// had within [`PATIENCE`] (exit 75): then there are other runs, and nobody may use the keys without their knowing.
     pub fn open(state_home: &Path, pool: &[PoolKey<'_>], now: Moment) -> Result<Self> {
         let clock = Box::new(SystemClock::new()?);
@@ -140,6 +140,9 @@ impl SharedStore {
         patience: Duration,
     ) -> Result<Self> {
         let mut store = Self::visit_by(state_home, pool, now, clock, patience)?;
+        for shared in &store.keys {
+            Slots::check(&shared.directory, shared.width)?;
+        }
         for index in 0..store.keys.len() {
             store.begin(index, now)?;
         }

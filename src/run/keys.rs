@@ -1,6 +1,7 @@
 //! The keys of a run: the way to the thread that hands them out, and what is leased to whom.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -226,7 +227,10 @@ fn open(
         // There is somebody to share with, who only does not answer.
         Err(error) if error.status() == ExitStatus::WorkLeft => Err(error),
         Err(error) => {
-            let why = format!("other runs do not know of the keys that this one uses: {error}");
+            let mut why = format!("other runs do not know of the keys that this one uses: {error}");
+            if let Some(hint) = error.hint() {
+                let _infallible = write!(why, "; {hint}");
+            }
             // The loop is gone only when the whole process is going.
             let _nobody = messages.send(Message::KeyTrouble(why));
             Ok(KeyStore::Private(PrivateStore::new(slots)))

@@ -1,6 +1,7 @@
 //! What runs know of each other's keys, whatever befalls the machine and the files in which it stands.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -93,6 +94,37 @@ fn a_run_that_can_share_nothing_says_so_and_keeps_its_keys_to_itself() {
         let said = ["other runs do not know of the keys", home, "2 done"];
         finished.exits(0).says(&said);
     }
+}
+
+#[test]
+fn a_slot_that_others_may_write_is_told_and_the_run_keeps_its_keys_to_itself() {
+    let workspace = with_keys(&["a", "b"], "exit 0");
+    let run = || {
+        let run = workspace.orchestrate(&["-j1", "--rerun=all", "w"]);
+        run.env("TEST_KEYS", KEY).finish().exits(0)
+    };
+    run();
+    let slot = folder_of_the_key(&workspace).join("slot.0");
+    fs::set_permissions(&slot, Permissions::from_mode(0o666)).unwrap();
+    run().says(&[
+        "other runs do not know of the keys",
+        "slot.0` can be written",
+        "chmod",
+        "2 done",
+    ]);
+}
+
+#[test]
+fn what_is_no_ticket_stops_no_run() {
+    let workspace = with_keys(&["a"], "exit 0");
+    let run = || {
+        let run = workspace.orchestrate(&["-j1", "--rerun=all", "w"]);
+        run.env("TEST_KEYS", KEY).finish().exits(0)
+    };
+    run();
+    fs::create_dir(place(&workspace).join("queue/7")).unwrap();
+    let said = run().stderr;
+    assert!(!said.contains("warning"), "{said}");
 }
 
 #[test]

@@ -87,6 +87,21 @@ impl Slots {
         Ok(None)
     }
 
+    /// Looks whether the slots that are there can be used, of which this run wants so many.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be opened, is no regular file, not ours or writable by others: exit 2 or 74.
+    pub(super) fn check(directory: &HeldDirectory, wanted: usize) -> Result<()> {
+        for number in 0..SLOTS_MAX {
+            let found = directory.open_file(slot_name(number), Access::Update)?;
+            if found.is_none() && number >= wanted {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Frees a slot for everybody, whoever else has its descriptor.
     pub(super) fn free(&mut self, lease: SlotLease) {
         let SlotLease { descriptor, number } = lease;

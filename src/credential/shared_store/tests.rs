@@ -419,6 +419,38 @@ fn a_place_that_cannot_be_written_or_trusted_is_refused() {
 }
 
 #[test]
+fn a_slot_that_cannot_be_used_is_found_when_a_run_begins_and_not_when_it_waits() {
+    for (name, reason) in [
+        ("slot.0", "is a directory"),
+        ("slot.0", "is a symbolic link"),
+        ("slot.0", "can be written by others"),
+        // No run here wants it, but it counts who holds the key.
+        ("slot.1", "is a directory"),
+    ] {
+        let machine = Machine::new();
+        let mut store = machine.run(&["k1"], 1, 0);
+        assert!(is_free(&mut store, 1));
+        let slot = machine.key_directory(&store).join(name);
+        match reason {
+            "is a directory" => {
+                let _nothing_there = fs::remove_file(&slot);
+                fs::create_dir(&slot).unwrap();
+            }
+            "is a symbolic link" => {
+                fs::rename(&slot, slot.with_extension("old")).unwrap();
+                symlink(slot.with_extension("old"), &slot).unwrap();
+            }
+            _ => fs::set_permissions(&slot, fs::Permissions::from_mode(0o666)).unwrap(),
+        }
+        let error = fixture::open(machine.path(), &["k1"]).unwrap_err();
+        assert_eq!(error.status(), ExitStatus::Usage);
+        let said = error.to_string();
+        assert!(said.contains(reason) && said.contains(name), "{said}");
+        assert!(error.hint().is_some(), "{error:?}");
+    }
+}
+
+#[test]
 fn a_directory_without_the_right_to_write_is_refused() {
     if nix::unistd::geteuid().is_root() {
         eprintln!("SKIP: root may write everywhere");
