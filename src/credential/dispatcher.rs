@@ -44,6 +44,8 @@ pub struct Dispatcher<S: Store> {
     news: Vec<News<S::Hold>>,
     /// The last trouble that was told.
     trouble: Option<String>,
+    /// Why the store could not decide when it was last asked.
+    stuck: Option<String>,
     /// The store could not decide, and is asked again then.
     again_at: Option<Moment>,
     /// It was told that there is no hope.
@@ -63,6 +65,7 @@ impl<S: Store> Dispatcher<S> {
             patience,
             news: Vec::new(),
             trouble: None,
+            stuck: None,
             again_at: None,
             is_told: false,
             is_narrow: false,
@@ -111,7 +114,15 @@ impl<S: Store> Dispatcher<S> {
     /// How the keys stand.
     #[must_use]
     pub fn snapshot(&self, now: Moment) -> Snapshot {
-        self.pool.snapshot(now)
+        let snapshot = self.pool.snapshot(now);
+        match &self.stuck {
+            Some(trouble) => Snapshot {
+                obstacle: None,
+                trouble: Some(trouble.clone()),
+                ..snapshot
+            },
+            None => snapshot,
+        }
     }
 
     /// When [`Dispatcher::hand_out`] may have something to tell without anybody's doing; `None`: never.
@@ -136,14 +147,16 @@ impl<S: Store> Dispatcher<S> {
     }
 
     fn grant(&mut self, now: Moment) {
+        self.stuck = None;
         match self.pool.grant(now) {
             Ok(grants) => self.news.extend(grants.into_iter().map(News::Granted)),
             Err(error) => {
                 self.again_at = Some(now.plus(STORE_AGAIN));
+                self.stuck = Some(words(&error));
                 self.note_trouble(Some(error));
             }
         }
-        let snapshot = self.pool.snapshot(now);
+        let snapshot = self.snapshot(now);
         if snapshot != self.told {
             self.told = snapshot.clone();
             self.news.push(News::Changed(snapshot));
@@ -164,13 +177,17 @@ impl<S: Store> Dispatcher<S> {
 
     fn note_trouble(&mut self, error: Option<Error>) {
         let Some(error) = error else { return };
-        let words = match error.hint() {
-            Some(hint) => format!("{error}; {hint}"),
-            None => error.to_string(),
-        };
+        let words = words(&error);
         if self.trouble.as_ref() != Some(&words) {
             self.news.push(News::Trouble(words.clone()));
             self.trouble = Some(words);
         }
+    }
+}
+
+fn words(error: &Error) -> String {
+    match error.hint() {
+        Some(hint) => format!("{error}; {hint}"),
+        None => error.to_string(),
     }
 }

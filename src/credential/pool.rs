@@ -228,6 +228,7 @@ impl<S: Store> Pool<S> {
                 .waiting
                 .front()
                 .and_then(|first| self.obstacle(first.item, now)),
+            trouble: None,
         }
     }
 

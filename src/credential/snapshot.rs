@@ -12,6 +12,8 @@ pub struct Snapshot {
     pub keys: Vec<KeySnapshot>,
     /// Why the first in the line has not got a key; nothing if nobody waits, or only for the gap between two starts.
     pub obstacle: Option<Obstacle>,
+    /// Why nobody knows whether there is a key for the first in the line: the store cannot decide. Then there is no obstacle.
+    pub trouble: Option<String>,
 }
 
 /// One key.
@@ -108,7 +110,7 @@ mod tests {
         let keys = standings.map(|standing| KeySnapshot { standing });
         let snapshot = Snapshot {
             keys: keys.to_vec(),
-            obstacle: None,
+            ..Snapshot::default()
         };
         let early = Counts {
             busy: 1,

@@ -95,10 +95,10 @@ pub(super) fn note(
 }
 
 /// Takes note of an item that got no credential in time.
-pub(super) fn note_deferred(item: &mut RunItem, why: Option<String>) {
+pub(super) fn note_deferred(item: &mut RunItem, why: String) {
     item.state = ItemState::Ended;
     item.outcome = Some(Outcome::Deferred);
-    item.reason = why.or_else(|| Some("no credential came free in time".to_owned()));
+    item.reason = Some(why);
 }
 
 /// Takes note of an attempt that the journal could not take.

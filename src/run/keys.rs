@@ -133,6 +133,11 @@ impl Keys {
         })
     }
 
+    /// Why no key can be had, if that is for the files in which their state is kept.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.snapshot.trouble.as_deref()
+    }
+
     /// Asks for a key; the answer is a message.
     pub(super) fn request(&self, item: ItemIndex) {
         self.coordinator.request(item);

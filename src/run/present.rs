@@ -223,8 +223,15 @@ impl Voice {
         ));
     }
 
-    /// An item has its outcome, as the `number`th of `all`: tells it in JSON, and makes the line for people.
-    pub(super) fn ended(&self, result: &ItemResult, number: usize, all: usize) -> Option<String> {
+    /// An item has its outcome, as the `number`th of `all`: tells it in JSON, and makes the line for people. `why_no_key`
+    /// is for one that was never started.
+    pub(super) fn ended(
+        &self,
+        result: &ItemResult,
+        why_no_key: &str,
+        number: usize,
+        all: usize,
+    ) -> Option<String> {
         if self.format == Format::Json {
             self.say_json(json::item_line(result));
         }
@@ -245,7 +252,7 @@ impl Voice {
         let why = match &result.ending {
             Some(ending) if !good => format!(": {}", ending_words(ending)),
             Some(_) => String::new(),
-            None => ": no credential came free in time".to_owned(),
+            None => format!(": {why_no_key}"),
         };
         let log = result.log.as_ref().filter(|_| !good);
         let id = match (&self.links, log) {

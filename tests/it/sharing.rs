@@ -115,6 +115,28 @@ fn a_slot_that_others_may_write_is_told_and_the_run_keeps_its_keys_to_itself() {
 }
 
 #[test]
+fn an_item_that_gets_no_key_for_a_file_that_cannot_be_used_says_so_and_no_more_keys_would_help() {
+    let workspace = with_keys(&["a", "b", "c"], "meet up");
+    let mut gates = workspace.gates(&["a", "b", "c"]);
+    let launch = workspace.orchestrate(&["-j1", "--credential-wait", "3s", "w"]);
+    let running = launch.env("TEST_KEYS", KEY).start();
+    gates.expect("a up");
+    let slot = folder_of_the_key(&workspace).join("slot.0");
+    fs::set_permissions(&slot, Permissions::from_mode(0o666)).unwrap();
+    gates.order("a", "exit 0");
+    let said = running.finish().exits(75).stderr;
+    let mut lines = said.lines();
+    let line = lines.find(|line| line.contains("b deferred")).unwrap();
+    for words in ["no credential can be had", "slot.0`", "chmod go-w"] {
+        assert!(line.contains(words), "{said}");
+    }
+    assert!(said.contains("1 done, 1 deferred, 1 not started"), "{said}");
+    for words in ["came free", "more key", "credentials cost"] {
+        assert!(!said.contains(words), "{said}");
+    }
+}
+
+#[test]
 fn what_is_no_ticket_stops_no_run() {
     let workspace = with_keys(&["a"], "exit 0");
     let run = || {

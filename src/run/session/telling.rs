@@ -41,6 +41,7 @@ impl Session<'_> {
                 let index = item;
                 if result.outcome == Outcome::Deferred {
                     let why = self.blames.remove(&item);
+                    let why = why.unwrap_or_else(|| self.why_no_key());
                     keep::note_deferred(self.record.items.at(item.0), why);
                     let item = result.id.clone();
                     self.chronicle.tell(RunEvent::ItemDeferred { item });
@@ -106,7 +107,9 @@ impl Session<'_> {
             self.show_block(&result, index, true);
         }
         let number = self.results.len() + 1;
-        if let Some(line) = self.visit.voice.ended(&result, number, self.count) {
+        let why_no_key = self.why_no_key();
+        let voice = &self.visit.voice;
+        if let Some(line) = voice.ended(&result, &why_no_key, number, self.count) {
             match &self.blocks {
                 Some(blocks) => blocks.say(line),
                 None => self.visit.terminal.say(Target::Stderr, line),
@@ -116,6 +119,14 @@ impl Session<'_> {
             display.note_end(&result);
         }
         self.results.push(result);
+    }
+
+    /// Why an item that waited for a key got none.
+    fn why_no_key(&self) -> String {
+        match self.keys.as_ref().and_then(Keys::trouble) {
+            Some(trouble) => format!("no credential can be had: {trouble}"),
+            None => "no credential came free in time".to_owned(),
+        }
     }
 
     pub(super) fn tell_crowded(&self, index: ItemIndex, width: usize) {
