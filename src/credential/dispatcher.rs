@@ -16,6 +16,9 @@ use crate::schedule::event::{CredentialIndex, ItemIndex};
 /// A store that cannot decide is asked again after this long.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
 
+/// That others hold all keys is said when it has lasted this long, or half as long as an item waits.
+const HELD_TOLD: Duration = Duration::from_secs(5);
+
 /// What whoever asked is told.
 #[derive(Debug)]
 pub enum News<H> {
@@ -31,6 +34,11 @@ pub enum News<H> {
     /// Whether fewer items run at once than the keys would allow, because the provider was overloaded. Said when it
     /// changes.
     Narrowed(bool),
+    /// Other runs hold all keys that are good, and nobody of ours has got one for some time. Said once.
+    HeldByOthers {
+        /// The processes that hold them, in words, as far as they can be found out.
+        holders: Vec<String>,
+    },
     /// What a person should know: the store is in trouble. Said once for each trouble.
     Trouble(String),
 }
@@ -50,6 +58,8 @@ pub struct Dispatcher<S: Store> {
     again_at: Option<Moment>,
     /// It was told that there is no hope.
     is_told: bool,
+    /// It was told that others hold all keys.
+    is_held_told: bool,
     /// It was told that fewer run at once.
     is_narrow: bool,
     /// How the keys stood when that was last told.
@@ -68,6 +78,7 @@ impl<S: Store> Dispatcher<S> {
             stuck: None,
             again_at: None,
             is_told: false,
+            is_held_told: false,
             is_narrow: false,
             told: Snapshot::default(),
         }
@@ -160,6 +171,13 @@ impl<S: Store> Dispatcher<S> {
         if snapshot != self.told {
             self.told = snapshot.clone();
             self.news.push(News::Changed(snapshot));
+        }
+        let told_at = HELD_TOLD.min(self.patience / 2);
+        let held = self.pool.waits_for_others_since();
+        if !self.is_held_told && held.is_some_and(|since| now >= since.plus(told_at)) {
+            self.is_held_told = true;
+            let holders = self.pool.holders();
+            self.news.push(News::HeldByOthers { holders });
         }
         let warnings = self.pool.take_warnings();
         self.news.extend(warnings.into_iter().map(News::Trouble));

@@ -91,6 +91,13 @@ impl Store for KeyStore {
         }
     }
 
+    fn holders(&mut self, key: usize) -> Vec<String> {
+        match self {
+            Self::Shared(store) => store.holders(key),
+            Self::Private(store) => store.holders(key),
+        }
+    }
+
     fn take_warnings(&mut self) -> Vec<String> {
         match self {
             Self::Shared(store) => store.take_warnings(),

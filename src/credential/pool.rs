@@ -297,6 +297,23 @@ impl<S: Store> Pool<S> {
         self.store.take_warnings()
     }
 
+    /// Since when the first in the line has waited for keys that are good, and that others hold; nothing if we hold one
+    /// ourselves. To be asked after [`Pool::grant`].
+    #[must_use]
+    pub fn waits_for_others_since(&self) -> Option<Moment> {
+        let first = self.waiting.front()?;
+        (self.leases() == 0 && self.ask_again.is_some()).then_some(first.since)
+    }
+
+    /// Who else holds our keys, in words for a person.
+    pub fn holders(&mut self) -> Vec<String> {
+        let keys = 0..self.members.len();
+        let mut holders: Vec<String> = keys.flat_map(|key| self.store.holders(key)).collect();
+        holders.sort();
+        holders.dedup();
+        holders
+    }
+
     /// Nothing starts now, whatever keys there are.
     fn is_held_up(&self, now: Moment) -> bool {
         now < self.next_start && self.places.is_empty()

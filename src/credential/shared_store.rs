@@ -45,6 +45,7 @@ use super::secret::Secret;
 use super::store::Store;
 use crate::disk::held_directory::HeldDirectory;
 use crate::error::Result;
+use crate::escape::escape_text;
 
 /// Guards what is done once for all keys.
 const DIRECTORY_LOCK: &str = "lock";
@@ -380,6 +381,18 @@ impl Store for SharedStore {
 
     fn leave_queue(&mut self) {
         self.queue.leave();
+    }
+
+    fn holders(&mut self, key: usize) -> Vec<String> {
+        let shared = &self.keys[key];
+        let taken = {
+            let guard = shared.lock.hold();
+            guard.and_then(|_guard| slot::taken(&shared.directory))
+        };
+        let path = |number| slot::path(&shared.directory, number);
+        let files: Vec<_> = taken.unwrap_or_default().into_iter().map(path).collect();
+        let words = |Holder { pid, name }| format!("{} ({pid})", escape_text(&name));
+        holders(&files).concat().into_iter().map(words).collect()
     }
 
     fn take_warnings(&mut self) -> Vec<String> {

@@ -80,6 +80,12 @@ pub trait Store {
     /// Wants no key any more.
     fn leave_queue(&mut self) {}
 
+    /// Who else holds the key, in words for a person, as far as that can be found out.
+    fn holders(&mut self, key: usize) -> Vec<String> {
+        let _ = key;
+        Vec::new()
+    }
+
     /// What a person should know and has not been told.
     fn take_warnings(&mut self) -> Vec<String> {
         Vec::new()

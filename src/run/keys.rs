@@ -72,6 +72,7 @@ impl Keys {
                 News::Granted(grant) => Message::Leased(grant),
                 News::Changed(snapshot) => Message::KeysChanged(snapshot),
                 News::Hopeless { back_in } => Message::NoKey { back_in },
+                News::HeldByOthers { holders } => Message::KeysHeld(holders),
                 News::Trouble(why) => Message::KeyTrouble(why),
                 News::Narrowed(is) => return is_narrow.set(is),
             };

@@ -44,6 +44,8 @@ pub(crate) enum Message {
     },
     /// The keys stand otherwise than before.
     KeysChanged(Snapshot),
+    /// Other runs hold all keys, and nothing of ours runs: these processes, as far as they are known.
+    KeysHeld(Vec<String>),
     /// The keys' state is in trouble, for this reason.
     KeyTrouble(String),
     /// Nothing of an item runs any more until it is resumed.

@@ -33,6 +33,9 @@ use super::launch::Order;
 /// How many warnings are held back at most; the first ones tell most.
 const HELD_MAX: usize = 100;
 
+/// So many processes that hold keys are named; the others are counted.
+const HOLDERS_MAX: usize = 4;
+
 /// How this run speaks.
 ///
 /// With `--quiet` nothing is said unless something fails: warnings are held back, and said if it does.
@@ -336,6 +339,26 @@ impl Voice {
             "all keys rest: {waiting} {items}, the first key comes back in {}",
             elapsed(back_in)
         ));
+    }
+
+    /// Nothing runs, because other runs hold all keys.
+    pub(super) fn keys_are_held(&self, waiting: usize, holders: &[String]) {
+        let items = if waiting == 1 {
+            "item waits"
+        } else {
+            "items wait"
+        };
+        let more = holders.len().saturating_sub(HOLDERS_MAX);
+        let named = &holders[..holders.len() - more];
+        let mut by = if named.is_empty() {
+            "other processes".to_owned()
+        } else {
+            named.join(", ")
+        };
+        if more > 0 {
+            by = format!("{by} and {more} more");
+        }
+        self.remark(format!("all keys are held by {by}: {waiting} {items}"));
     }
 
     pub(super) fn stage(&self, view: &StageView<'_>) {

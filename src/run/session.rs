@@ -398,6 +398,10 @@ impl<'a> Session<'a> {
                 self.step(Event::NoCredential { rejected });
             }
             Message::KeysChanged(snapshot) => self.note_keys(snapshot),
+            Message::KeysHeld(holders) => {
+                let waiting = self.scheduler.queued() + self.scheduler.reserving();
+                self.visit.voice.keys_are_held(waiting, &holders);
+            }
             Message::KeyTrouble(why) => self.visit.voice.warning(&why),
             Message::Recorded { items, result } => {
                 for item in items {

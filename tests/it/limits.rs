@@ -216,6 +216,32 @@ fn when_another_run_keeps_the_key_all_items_give_up_after_one_wait() {
 }
 
 #[test]
+fn a_run_that_waits_for_the_key_of_another_says_who_holds_it_once() {
+    let workspace = two_workflows("meet up");
+    let mut gates = workspace.gates(&["a", "o"]);
+    let start = |words: &[&str]| {
+        let launch = workspace.orchestrate(words);
+        launch.env("TEST_KEYS", ONE_KEY).start()
+    };
+    let first = start(&["-j1", "w"]);
+    gates.expect("a up");
+    let second = start(&["-j1", "other"]);
+    let said = "all keys are held by ";
+    second.wait_for(said);
+    gates.order("a", "exit 0");
+    first.finish().exits(0);
+    gates.expect("o up");
+    gates.order("o", "exit 0");
+    let stderr = second.finish().exits(0).stderr;
+    let lines: Vec<&str> = stderr.lines().filter(|line| line.contains(said)).collect();
+    let [line] = lines[..] else {
+        panic!("once: {stderr}");
+    };
+    assert!(line.contains("item ("), "the item's process: {line}");
+    assert!(line.ends_with(": 1 item waits"), "{line}");
+}
+
+#[test]
 fn a_key_stays_leased_as_long_as_the_child_of_a_dead_run_lives() {
     let workspace = two_workflows("meet up");
     let mut gates = workspace.gates(&["a", "o"]);

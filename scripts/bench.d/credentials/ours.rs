@@ -122,7 +122,7 @@ impl<'a> Ours<'a> {
                 let rejected = back_in.is_none();
                 self.due.push_back(Event::NoCredential { rejected });
             }
-            News::Changed(_) | News::Narrowed(_) => {}
+            News::Changed(_) | News::Narrowed(_) | News::HeldByOthers { .. } => {}
             News::Trouble(why) => unreachable!("memory is no trouble: {why}"),
         }
     }

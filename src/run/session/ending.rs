@@ -136,6 +136,7 @@ impl Session<'_> {
                 | Message::Leased(_)
                 | Message::NoKey { .. }
                 | Message::KeysChanged(_)
+                | Message::KeysHeld(_)
                 | Message::Recorded { .. } => {}
             }
         }

@@ -59,6 +59,7 @@ impl Session<'_> {
             | Message::Leased(_)
             | Message::NoKey { .. }
             | Message::KeysChanged(_)
+            | Message::KeysHeld(_)
             | Message::KeyTrouble(_)
             | Message::EventsLost(_) => None,
         };
