@@ -5,6 +5,7 @@
 //! not doubled: the result is for eyes, not for parsing back. Pure.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// The greatest number of characters of outside text that a message shows.
 const SHOWN_CHARACTERS_MAX: usize = 120;
@@ -68,6 +69,36 @@ fn takes_joiners(character: char) -> bool {
     let is_symbol =
         matches!(character, '\u{2190}'..='\u{2bff}' | '\u{fe0f}' | '\u{1f000}'..='\u{1faff}');
     (is_script || is_symbol) && !is_deceptive(character)
+}
+
+/// `bytes` as one word of a shell command, with everything deceptive told by its number: `$'…'` (POSIX.1-2024, Shell Command
+/// Language, 2.2.4).
+#[must_use]
+pub fn dollar_quoted(bytes: &[u8]) -> String {
+    let mut word = String::from("$'");
+    let tell = |word: &mut String, bytes: &[u8]| {
+        for byte in bytes {
+            // Always three digits: what follows may be one, too.
+            // Writing to a string does not fail.
+            let _ = write!(word, "\\{byte:03o}");
+        }
+    };
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character {
+                '\n' => word.push_str("\\n"),
+                '\t' => word.push_str("\\t"),
+                '\\' | '\'' => word.extend(['\\', character]),
+                _ if is_deceptive(character) => {
+                    tell(&mut word, character.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+                _ => word.push(character),
+            }
+        }
+        tell(&mut word, chunk.invalid());
+    }
+    word.push('\'');
+    word
 }
 
 /// `text` escaped and, when it has more than `characters_max` characters, cut.

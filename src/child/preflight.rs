@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use crate::disk::path_text::shell_quoted;
 use crate::error::{Error, Result};
 
 /// The absolute path of the program that `name` means in `directory`.
@@ -27,7 +28,7 @@ pub fn find_program(name: &str, path: Option<&OsStr>, directory: &Path) -> Resul
         }
         if file.exists() {
             let message = format!("the command `{shown}` is not executable");
-            return Error::usage(message).with_hint(format!("chmod +x {}", file.display()));
+            return Error::usage(message).with_hint(format!("chmod +x {}", shell_quoted(&file)));
         }
         let message = format!(
             "the command `{shown}` does not exist in {}",

@@ -16,6 +16,7 @@ use super::table::{Source, Table, plain};
 use crate::credential::profile::Pattern;
 use crate::disk::regular_file;
 use crate::error::{Error, Result};
+use crate::escape::shown;
 use crate::items::documents::DocumentQuery;
 use crate::items::github::IssueQuery;
 use crate::schedule::retry::ExitCodes;
@@ -384,11 +385,21 @@ fn credentials(parent: &Table<'_>) -> Result<Option<CredentialTable>> {
             .error("inject", "`inject` names a variable")
             .with_hint(hint));
     }
+    if let Some(taken) = inject.iter().find(|name| is_taken(name)) {
+        let message = format!("`{}` means something else to a child", shown(taken));
+        let hint = "name the variable in which the command looks for its key";
+        return Err(table.error("inject", &message).with_hint(hint));
+    }
     Ok(Some(CredentialTable {
         pool,
         inject,
         slots: table.whole("slots", 1)?.unwrap_or(1),
     }))
+}
+
+/// A variable in which a child looks for something else than a key.
+fn is_taken(name: &str) -> bool {
+    name.starts_with("ORCHESTRATE_") || name.starts_with("LD_") || ["HOME", "PATH"].contains(&name)
 }
 
 fn pool(table: &Table<'_>, value: &Spanned<DeValue<'_>>) -> Result<Vec<KeySource>> {

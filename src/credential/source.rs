@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::secret::Secret;
 use crate::answer::ask;
 use crate::config::file::{CredentialTable, KeySource};
+use crate::disk::path_text::shell_quoted;
 use crate::disk::regular_file;
 use crate::error::{Error, Result};
 use crate::escape::escape_text;
@@ -252,7 +253,7 @@ fn check_protection(path: &Path, metadata: &Metadata) -> Result<()> {
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         let message = format!("key file {shown} can be read by others (mode {mode:03o})");
-        return Err(Error::usage(message).with_hint(format!("chmod 600 {shown}")));
+        return Err(Error::usage(message).with_hint(format!("chmod 600 {}", shell_quoted(path))));
     }
     if metadata.uid() != nix::unistd::geteuid().as_raw() {
         let message = format!(

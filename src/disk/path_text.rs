@@ -3,7 +3,10 @@
 //! Who names one of our files in an error words it with these, because a directory's name comes from outside and may
 //! hold a control character that must not reach the terminal raw.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+
+use crate::escape::{dollar_quoted, is_deceptive};
 
 /// The path for a person to read, control characters escaped.
 #[must_use]
@@ -16,12 +19,14 @@ pub fn shown(path: &Path) -> String {
     }
 }
 
-/// The path as one word of a POSIX shell command (POSIX.1-2024, Shell Command Language, 2.2).
-///
-/// A path with control characters cannot be pasted safely at all; it comes out escaped, for reading only.
+/// The path as one word of a POSIX shell command (POSIX.1-2024, Shell Command Language, 2.2), with nothing in it that must
+/// not reach a terminal raw.
 #[must_use]
 pub fn shell_quoted(path: &Path) -> String {
-    let text = shown(path);
+    let text = match path.to_str() {
+        Some(text) if !text.chars().any(|c| needs_escape(c) || is_deceptive(c)) => text.to_owned(),
+        Some(_) | None => return dollar_quoted(path.as_os_str().as_bytes()),
+    };
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
     if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
         text
@@ -67,6 +72,8 @@ mod tests {
             ("/$(x)", "'/$(x)'"),
             ("-rf", "'-rf'"),
             ("", "''"),
+            ("/it's\n7", r"$'/it\'s\n7'"),
+            ("/a\x1b7", r"$'/a\0337'"),
         ] {
             assert_eq!(shell_quoted(Path::new(path)), expected);
         }

@@ -2,6 +2,7 @@
 //!
 //! What was asked for goes to stdout: the children's output, the dry run, JSON. What we say about it goes to stderr.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use crate::config::options::{Format, OutputMode};
 use crate::config::resolve::{Invocation, Mode, Verbosity};
 use crate::error::Error;
-use crate::escape::escape_text;
+use crate::escape::{dollar_quoted, escape_text};
 use crate::items::plan::Plan;
 use crate::output::Target;
 use crate::output::terminal::TerminalHandle;
@@ -491,8 +492,16 @@ fn rerun(line: &[String], keep: bool) -> String {
             words.push(word);
         }
     }
-    let quoted = shlex::try_join(words.into_iter().map(String::as_str));
-    escape_text(&quoted.unwrap_or_default()).into_owned()
+    let quoted: Vec<Cow<'_, str>> = words.into_iter().map(|word| pasted(word)).collect();
+    quoted.join(" ")
+}
+
+/// A word as a shell takes it.
+fn pasted(word: &str) -> Cow<'_, str> {
+    match shlex::try_quote(word) {
+        Ok(quoted) if escape_text(word) == word => quoted,
+        Ok(_) | Err(_) => Cow::Owned(dollar_quoted(word.as_bytes())),
+    }
 }
 
 #[cfg(test)]

@@ -130,7 +130,7 @@ fn the_summary_shows_the_last_lines_and_the_log_and_what_to_run() {
 #[test]
 fn what_is_proposed_survives_a_shell() {
     let workspace = Workspace::new(&["a"], "test -e \"../$3\"");
-    let argument = "it's $(touch mark) `touch mark` \"here\" \\ ; *";
+    let argument = "it's $(touch mark) `touch mark` \"here\" \\ ; *\n\t\u{202e}7";
     let arguments = ["-j1", "w", "--rerun", "all", "--", argument];
     let finished = workspace.orchestrate(&arguments).finish().exits(1);
     let again = finished
@@ -140,7 +140,8 @@ fn what_is_proposed_survives_a_shell() {
         .1;
     assert!(!again.contains("--rerun"), "{again}");
     workspace.write(&format!("../{argument}"), "");
-    workspace.shell(again).finish().exits(0);
+    let pasted = ["bash", "-c", again];
+    workspace.program(&pasted).finish().exits(0);
     assert!(!workspace.has("mark"));
 }
 

@@ -238,6 +238,16 @@ fn a_pool_without_a_usable_key_is_refused() {
 }
 
 #[test]
+fn a_key_takes_the_place_of_nothing_that_a_child_needs() {
+    let workspace = Workspace::new(&["a"], "exit 0");
+    for name in ["PATH", "LD_PRELOAD", "ORCHESTRATE_STATUS_FILE"] {
+        let table = format!("pool = {{ env = \"KEYS\" }}\ninject = [\"KEY\", \"{name}\"]");
+        workspace.configure("", &format!("[credentials]\n{table}"));
+        refused(&workspace, &["-j1", "w"], &[name, "means something else"]);
+    }
+}
+
+#[test]
 fn a_key_file_is_for_its_owner_alone_whatever_leads_to_it() {
     let workspace = Workspace::new(&["a"], "exit 0");
     let line = "one = first-key-of-the-pool\n";
