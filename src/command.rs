@@ -112,7 +112,8 @@ impl<'a> Site<'a> {
     ///
     /// A usage error when there was none; what is wrong with it.
     fn state(&self) -> Result<StateDirectory> {
-        StateDirectory::find(&self.place.root)?.ok_or_else(|| self.no_run())
+        let found = StateDirectory::find(&self.place.root)?.ok_or_else(|| self.no_run())?;
+        Ok(found.with_config(self.place.config.as_deref()))
     }
 
     fn no_run(&self) -> Error {

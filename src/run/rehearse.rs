@@ -4,6 +4,7 @@ use super::signals::Signals;
 use super::visit::Visit;
 use super::{Exit, earlier, launch, outlook, present};
 use crate::config::options::Format;
+use crate::config::place::Place;
 use crate::config::resolve::Mode;
 use crate::error::{ExitStatus, Result};
 use crate::items::plan::{LastOutcome, PlannedState};
@@ -20,8 +21,8 @@ impl Visit<'_> {
     /// The dry run: reads what there is, and touches nothing.
     pub(super) async fn rehearse(self, signals: &mut Signals) -> Result<Exit> {
         launch::preflight(&self.invocation, self.surroundings)?;
-        let root = &self.invocation.place.root;
-        let found = StateDirectory::find(root)?;
+        let Place { config, root } = &self.invocation.place;
+        let found = StateDirectory::find(root)?.map(|found| found.with_config(config.as_deref()));
         let directory = match &found {
             Some(state) => state.find_workflow(&self.invocation.workflow.name)?,
             None => None,

@@ -21,6 +21,7 @@ use super::{Exit, collect, launch, outlook, readers_time_is_up};
 use crate::child::core_file;
 use crate::child::guard::{adopt_orphans, wait_for_the_guards_death};
 use crate::config::options::Format;
+use crate::config::place::Place;
 use crate::config::resolve::{CoreFiles, Invocation, Mode, NetworkState, Progress};
 use crate::credential::coordinator::AtTheStore;
 use crate::credential::secret::Secret;
@@ -110,11 +111,11 @@ impl Visit<'_> {
             junit.mask_with(&masker);
         }
         die_of_panics(Arc::clone(&masker));
-        let root = &self.invocation.place.root;
+        let Place { config, root } = &self.invocation.place;
         if self.invocation.network_state == NetworkState::Refused {
             StateDirectory::refuse_network(root)?;
         }
-        let state = StateDirectory::prepare(root)?;
+        let state = StateDirectory::prepare(root)?.with_config(config.as_deref());
         let directory = state.workflow(&self.invocation.workflow.name)?;
         let (lock, started) = match self.lock(&directory, &masker, signals).await? {
             Locked::Ours(lock, started) => (lock, started),

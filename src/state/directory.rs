@@ -23,7 +23,7 @@ use serde::Serialize;
 use super::run_id::RunId;
 use super::run_record::RunRecord;
 use crate::disk::held_directory::{Access, FILE_MODE, HeldDirectory, Identity, failed};
-use crate::disk::path_text::shown;
+use crate::disk::path_text::{shell_quoted, shown};
 use crate::disk::whole_file;
 use crate::error::{Error, Result};
 use crate::items::item::ItemId;
@@ -57,6 +57,8 @@ const RUN_ID_DRAWS_MAX: u32 = 16;
 pub struct StateDirectory {
     base: HeldDirectory,
     directory: HeldDirectory,
+    /// The options of a command that finds it, from anywhere.
+    options: String,
 }
 
 impl StateDirectory {
@@ -80,7 +82,25 @@ impl StateDirectory {
             whole_file::place_with(&directory, ".gitignore", |out| out.write_all(b"*\n"))
                 .map_err(|e| directory.failed("write", ".gitignore", &e))?;
         }
-        Ok(Self { base, directory })
+        Ok(Self::new(base, directory))
+    }
+
+    fn new(base: HeldDirectory, directory: HeldDirectory) -> Self {
+        let options = format!("-C {}", shell_quoted(base.path()));
+        Self {
+            base,
+            directory,
+            options,
+        }
+    }
+
+    /// Of a run with this configuration file, which proposed commands must name: without it they might find another one.
+    #[must_use]
+    pub fn with_config(mut self, config: Option<&Path>) -> Self {
+        if let Some(config) = config {
+            self.options = format!("--config {}", shell_quoted(config));
+        }
+        self
     }
 
     /// Refuses a `base` whose `.orchestrate/` lies, or would lie, on a file system that machines share: neither the
@@ -122,7 +142,7 @@ impl StateDirectory {
     pub fn find(base: &Path) -> Result<Option<Self>> {
         let base = HeldDirectory::open(base).map_err(|e| failed("open", base, &e))?;
         let directory = base.find_child(STATE_DIRECTORY)?;
-        Ok(directory.map(|directory| Self { base, directory }))
+        Ok(directory.map(|directory| Self::new(base, directory)))
     }
 
     /// Where it lies.
@@ -148,7 +168,7 @@ impl StateDirectory {
                     .map_err(|e| failed("sync", parent.path(), &e))?;
             }
         }
-        Ok(WorkflowDirectory::new(name, directory, self.base.path()))
+        Ok(WorkflowDirectory::new(name, directory, &self.options))
     }
 
     /// The directory of the workflow `name`, or nothing when it is not there. Never creates anything.
@@ -159,8 +179,7 @@ impl StateDirectory {
     pub fn find_workflow(&self, name: &str) -> Result<Option<WorkflowDirectory>> {
         check_workflow_name(name)?;
         let directory = self.directory.find_child(name)?;
-        let base = self.base.path();
-        Ok(directory.map(|directory| WorkflowDirectory::new(name, directory, base)))
+        Ok(directory.map(|directory| WorkflowDirectory::new(name, directory, &self.options)))
     }
 
     /// The names of all workflows that have a directory, sorted.
@@ -233,22 +252,21 @@ fn check_workflow_name(name: &str) -> Result<()> {
 pub struct WorkflowDirectory {
     workflow: String,
     directory: HeldDirectory,
-    base: PathBuf,
+    options: String,
 }
 
 impl WorkflowDirectory {
-    fn new(workflow: &str, directory: HeldDirectory, base: &Path) -> Self {
+    fn new(workflow: &str, directory: HeldDirectory, options: &str) -> Self {
         Self {
             workflow: workflow.to_owned(),
             directory,
-            base: base.to_owned(),
+            options: options.to_owned(),
         }
     }
 
-    /// The directory beside whose configuration `.orchestrate/` lies.
-    #[must_use]
-    pub fn base(&self) -> &Path {
-        &self.base
+    /// The options with which `orchestrate` finds this workflow from anywhere, as words for a shell.
+    pub(super) fn options(&self) -> &str {
+        &self.options
     }
 
     /// The workflow's name.

@@ -117,9 +117,8 @@ pub(super) fn of_another_version(directory: &WorkflowDirectory, defect: &Defect)
 
 /// What a person types, from anywhere.
 fn repair_command(directory: &WorkflowDirectory) -> String {
-    let base = shell_quoted(directory.base());
-    let workflow = directory.workflow();
-    format!("orchestrate -C {base} journal repair {workflow}")
+    let (options, workflow) = (directory.options(), directory.workflow());
+    format!("orchestrate {options} journal repair {workflow}")
 }
 
 /// Reads the workflow's journal without touching it; nothing when there is none.

@@ -105,6 +105,29 @@ fn a_whole_journal_is_verified_and_left_alone() {
 }
 
 #[test]
+fn the_repair_of_a_run_with_another_configuration_file_names_that_file() {
+    let workspace = finished();
+    workspace.write("night.toml", &workspace.read("orchestrate.toml"));
+    workspace.write("orchestrate.toml", "");
+    let damaged = workspace.read(JOURNAL).replacen("started", "startle", 1);
+    workspace.write(JOURNAL, &damaged);
+    let night = ["--config", "night.toml", "-j1", "w"];
+    for arguments in [&night[..], &["-n", night[0], night[1], "w"]] {
+        let refused = workspace.orchestrate(arguments).finish().exits(65);
+        refused.says(&["/night.toml journal repair w"]);
+    }
+    let repair = ["journal", "verify", night[0], night[1]];
+    let verified = workspace.orchestrate(&repair).finish().exits(65);
+    let (_, command) = verified.stderr.split_once("beside it: ").unwrap();
+    let repaired = workspace.shell(command).finish().exits(0);
+    assert!(
+        repaired.stdout.contains("w: repaired, 3 whole"),
+        "{}",
+        repaired.stdout
+    );
+}
+
+#[test]
 fn a_damaged_journal_is_repaired_with_the_command_that_the_refusal_names() {
     let workspace = finished();
     let whole = workspace.read(JOURNAL);
