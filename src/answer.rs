@@ -2,6 +2,9 @@
 //!
 //! Its stdin is empty, and its stderr is dropped, because nobody has checked it for secrets. What it says may be a
 //! secret itself, so it is wiped when it is dropped. No shell is involved.
+//!
+//! What such a program leaves running is the user's: an agent that keeps a passphrase, say. It is known by a variable, so
+//! that it is not ended with the run ([`crate::child::guard`]).
 
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd as _;
@@ -12,8 +15,14 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use nix::unistd::Pid;
+use rustix::process::{Pid as RawPid, PidfdFlags, pidfd_open};
 use zeroize::Zeroizing;
+
+use crate::child::kin::kill_those_below;
+
+/// The variable that such a program gets: the number of the process that asks.
+pub const ASKED_BY: &str = "ORCHESTRATE_ASKED_BY";
 
 /// What a program has answered.
 #[derive(Debug)]
@@ -37,12 +46,14 @@ impl Answer {
 /// # Errors
 ///
 /// `TimedOut` after `time_max`, `InvalidData` when the answer has more than `bytes_max` bytes or is not UTF-8, or
-/// what the system says. The program itself does not run any more then.
+/// what the system says. Neither the program nor what it has started and still waits for runs any more then.
 pub fn ask(command: &mut Command, time_max: Duration, bytes_max: usize) -> io::Result<Answer> {
+    let command = command.env(ASKED_BY, std::process::id().to_string());
     let command = command.stdin(Stdio::null()).stderr(Stdio::null());
     let mut child = start(command.stdout(Stdio::piped()))?;
     let bytes = listen(&mut child, time_max, bytes_max);
     if bytes.is_err() {
+        kill_those_below(Pid::from_raw(child.id().cast_signed()));
         // Unreaped until the wait below, so the signal meets no stranger. It may have ended meanwhile.
         let _ended = child.kill();
     }
@@ -79,7 +90,7 @@ fn listen(
     let deadline = now() + time_max;
     let pid = i32::try_from(child.id())
         .ok()
-        .and_then(Pid::from_raw)
+        .and_then(RawPid::from_raw)
         .ok_or(ErrorKind::NotFound)?;
     let ended = pidfd_open(pid, PidfdFlags::empty())?;
     let stdout = child.stdout.take().ok_or(ErrorKind::BrokenPipe)?;
@@ -201,6 +212,34 @@ mod tests {
         let mask = u64::from_str_radix(mask, 16).unwrap();
         assert_eq!(mask >> (Signal::SIGCHLD as i32 - 1) & 1, 0);
         assert!(SigSet::thread_get_mask().unwrap().contains(Signal::SIGCHLD));
+    }
+
+    #[test]
+    fn who_runs_out_of_time_takes_along_what_it_waits_for() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("pid");
+        let mut time_max = Duration::from_millis(50);
+        let pid = loop {
+            let mut command = Command::new("sh");
+            command
+                .args(["-c", r#"sleep 1000 & echo $! >"$0"; wait"#])
+                .arg(&file);
+            let error = ask(&mut command, time_max, 100);
+            assert_eq!(error.unwrap_err().kind(), ErrorKind::TimedOut);
+            match std::fs::read_to_string(&file).map(|text| text.trim().parse()) {
+                Ok(Ok(pid)) => break Pid::from_raw(pid),
+                // It did not come so far.
+                Ok(Err(_)) | Err(_) => time_max *= 2,
+            }
+        };
+        while is_sleeping(pid) {
+            std::thread::yield_now();
+        }
+    }
+
+    fn is_sleeping(pid: Pid) -> bool {
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        command == b"sleep\x001000\0"
     }
 
     #[test]

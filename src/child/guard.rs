@@ -3,7 +3,8 @@
 //! that was read before. To start it as a program of its own would add a fifth to what a start takes.
 //!
 //! When the orchestrator dies by any cause, everything that it had started becomes the guard's child, for the guard is
-//! a child subreaper (prctl(2)); the guard ends all of it before it ends itself. When the guard dies, the orchestrator,
+//! a child subreaper (prctl(2)); the guard ends all of it before it ends itself, but for what programs that were only asked
+//! something have left: the agent of `pass` or `git` is there to stay. When the guard dies, the orchestrator,
 //! which watches it through a pidfd, ends its items itself. The guard starts no thread and reads no key, so that
 //! little can bring it down.
 //!
@@ -26,7 +27,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open};
 
-use super::kin::children;
+use super::kin::{children, was_asked_by};
 use super::process::as_signal;
 use crate::schedule::event::StopSignal;
 use crate::schedule::stop::StopSequence;
@@ -225,7 +226,9 @@ impl Guard {
 
     fn orphans(&self) -> Vec<Pid> {
         self.children()
-            .filter(|child| !self.strangers.contains(child))
+            .filter(|&child| {
+                !self.strangers.contains(&child) && !was_asked_by(self.orchestrator, child)
+            })
             .collect()
     }
 

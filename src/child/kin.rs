@@ -22,6 +22,7 @@ use rustix::process::{Pid as RawPid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
 use super::control::{Control, Request};
 use super::process::as_signal;
+use crate::answer::ASKED_BY;
 use crate::escape::shown;
 use crate::schedule::event::StopSignal;
 
@@ -103,7 +104,7 @@ impl Orphans {
         let mut names: Vec<String> = Vec::new();
         let mut hurried = killed;
         loop {
-            let left = self.living(Some(marker));
+            let (left, _) = self.living(|it| marker.is_in_environment_of(it));
             if left.is_empty() {
                 return names;
             }
@@ -141,9 +142,9 @@ impl Orphans {
         let began = now();
         let mut names: Vec<String> = Vec::new();
         loop {
-            let left = self.living(None);
+            let (left, others) = self.living(|it| !was_asked_by(Pid::this(), it));
             let elapsed = now().duration_since(began);
-            let has_ended = left.is_empty() && has_no_child();
+            let has_ended = left.is_empty() && (others > 0 || has_no_child());
             if has_ended || elapsed >= LEFT_TIME_MAX {
                 mark_as_unkillable(&left, &mut names);
                 return Rest { names, has_ended };
@@ -158,19 +159,17 @@ impl Orphans {
         }
     }
 
-    /// Reaps what has ended, and finds what the item of `marker` has left running, or every item.
-    fn living(&self, marker: Option<&Marker>) -> Vec<Left> {
+    /// Reaps what has ended, and finds those left running that `are_meant`, and how many there are besides.
+    fn living(&self, are_meant: impl Fn(Pid) -> bool) -> (Vec<Left>, usize) {
         let (_lock, living) = self.alive();
-        let ours = living
-            .into_iter()
-            .filter(|&orphan| marker.is_none_or(|marker| marker.is_in_environment_of(orphan)));
-        ours.filter_map(|orphan| {
+        let (meant, others): (Vec<_>, Vec<_>) = living.into_iter().partition(|&it| are_meant(it));
+        let opened = meant.into_iter().filter_map(|orphan| {
             Some(Left {
                 process: open(orphan)?,
                 name: format!("{} (pid {orphan})", command(orphan)),
             })
-        })
-        .collect()
+        });
+        (opened.collect(), others.len())
     }
 
     /// Reaps what has ended, whoever left it. What is alive keeps its number as long as the lock is held.
@@ -236,16 +235,31 @@ fn has_no_child() -> bool {
 /// The caller holds `leader` unreaped; it signals what it gets after the group, so that nobody learns of a worker's
 /// end before it has its own signal.
 pub(super) fn descendants_elsewhere(leader: Pid, marker: &Marker) -> Vec<OwnedFd> {
-    let elsewhere = |descendant: Pid| {
-        let process = open(descendant)?;
-        // Looked at through its number after the descriptor was opened: if both are one process, it is the item's.
+    descendants_that(leader, |descendant| {
         let in_group = nix::unistd::getpgid(Some(descendant)) == Ok(leader);
-        (!in_group && marker.is_in_environment_of(descendant)).then_some(process)
+        !in_group && marker.is_in_environment_of(descendant)
+    })
+}
+
+/// Kills what the process `leader`, which we have asked something and hold unreaped, has started and waits for.
+pub fn kill_those_below(leader: Pid) {
+    for descendant in descendants_that(leader, |it| was_asked_by(Pid::this(), it)) {
+        send(&descendant, Signal::SIGKILL);
+    }
+}
+
+/// Whether a process is what a program has left that `orchestrator` had asked something.
+pub(super) fn was_asked_by(orchestrator: Pid, process: Pid) -> bool {
+    environment_variable(process, ASKED_BY) == Some(orchestrator.to_string())
+}
+
+fn descendants_that(leader: Pid, are_meant: impl Fn(Pid) -> bool) -> Vec<OwnedFd> {
+    let opened = |descendant: Pid| {
+        let process = open(descendant)?;
+        // Looked at through its number after the descriptor was opened: if both are one process, it is the one meant.
+        are_meant(descendant).then_some(process)
     };
-    descendants(leader)
-        .into_iter()
-        .filter_map(elsewhere)
-        .collect()
+    descendants(leader).into_iter().filter_map(opened).collect()
 }
 
 fn descendants(leader: Pid) -> Vec<Pid> {
@@ -325,7 +339,7 @@ pub(super) fn command(pid: Pid) -> String {
 
 /// A variable of a process, if we may see it and it is set.
 pub(super) fn environment_variable(pid: Pid, name: &str) -> Option<String> {
-    let environment = read(pid, "environ")?;
+    let environment = settled_environment(pid);
     let value = environment.split(|&byte| byte == 0).find_map(|entry| {
         entry
             .strip_prefix(name.as_bytes())

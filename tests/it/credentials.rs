@@ -155,6 +155,23 @@ fn keys_come_from_a_file_with_labels_and_from_a_command() {
 }
 
 #[test]
+fn the_agent_that_a_key_command_has_started_outlives_the_run() {
+    let workspace = Workspace::new(&["a"], "test \"$API_KEY\" = first-key-of-the-pool");
+    let agent = "#!/bin/sh\nsetsid sh -c 'read -r _ <gate.agent' &\necho first-key-of-the-pool\n";
+    workspace.write("ask-agent", agent);
+    workspace.set_mode("ask-agent", 0o700);
+    let source = "{ command = [\"./ask-agent\"] }";
+    workspace.configure("", &POOL.replace("{ env = \"ALL_KEYS\" }", source));
+    let gates = workspace.gates(&["agent"]);
+    let running = workspace.orchestrate(&["--parallel", "1", "w"]).start();
+    let (finished, agent) = running.finish_before_its_items();
+    finished.exits(0);
+    assert!(agent.are_alive());
+    gates.order("agent", "enough");
+    agent.wait();
+}
+
+#[test]
 fn without_a_pool_the_children_keep_the_environment() {
     let workspace = Workspace::new(&["a"], "cat /proc/$$/environ >../environ.$item");
     workspace
