@@ -7,6 +7,7 @@
 use std::fs::{File, Permissions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufWriter, Write};
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -52,12 +53,24 @@ pub fn place_with(
     name: impl AsRef<Path>,
     write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> io::Result<()> {
+    draft_with(directory, write)?.place(name)
+}
+
+/// A draft with content that `write` makes piece by piece.
+///
+/// # Errors
+///
+/// Why it could not be written.
+pub fn draft_with<D: Deref<Target = HeldDirectory>>(
+    directory: D,
+    write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+) -> io::Result<Draft<D>> {
     let draft = Draft::begin(directory)?;
     let mut out = BufWriter::new(&draft.file);
     write(&mut out)?;
     out.flush()?;
     drop(out);
-    draft.place(name)
+    Ok(draft)
 }
 
 fn write_with_mode(
@@ -76,20 +89,20 @@ fn write_with_mode(
 
 /// A file that is being written and has no name yet that anybody looks for. Dropped, it is gone.
 #[derive(Debug)]
-pub struct Draft<'d> {
-    directory: &'d HeldDirectory,
+pub struct Draft<D: Deref<Target = HeldDirectory>> {
+    directory: D,
     temporary: PathBuf,
     file: File,
     published: bool,
 }
 
-impl<'d> Draft<'d> {
+impl<D: Deref<Target = HeldDirectory>> Draft<D> {
     /// Begins a file in `directory`, for the owner only.
     ///
     /// # Errors
     ///
     /// Why it could not be made.
-    pub fn begin(directory: &'d HeldDirectory) -> io::Result<Self> {
+    pub fn begin(directory: D) -> io::Result<Self> {
         let temporary = temporary_name();
         let file = directory.create_new(&temporary)?;
         Ok(Self {
@@ -114,10 +127,9 @@ impl<'d> Draft<'d> {
     /// # Errors
     ///
     /// Why it could not be; what was there before is still there, unless the last fsync failed.
-    pub fn publish(self, name: impl AsRef<Path>) -> io::Result<()> {
-        let directory = self.directory;
-        self.place(name)?;
-        directory.sync()
+    pub fn publish(mut self, name: impl AsRef<Path>) -> io::Result<()> {
+        self.give(name)?;
+        self.directory.sync()
     }
 
     /// Gives it the name `name`. A power cut may take the file, but never leaves a part of it.
@@ -126,14 +138,31 @@ impl<'d> Draft<'d> {
     ///
     /// Why it could not be; what was there before is still there.
     pub fn place(mut self, name: impl AsRef<Path>) -> io::Result<()> {
+        self.give(name)
+    }
+
+    /// Gives it the name `name` without asking the disk. A power cut may take the file, or leave it empty.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be; what was there before is still there.
+    pub fn show(mut self, name: impl AsRef<Path>) -> io::Result<()> {
+        self.rename(name)
+    }
+
+    fn give(&mut self, name: impl AsRef<Path>) -> io::Result<()> {
         self.file.sync_all()?;
+        self.rename(name)
+    }
+
+    fn rename(&mut self, name: impl AsRef<Path>) -> io::Result<()> {
         self.directory.rename(&self.temporary, name)?;
         self.published = true;
         Ok(())
     }
 }
 
-impl Drop for Draft<'_> {
+impl<D: Deref<Target = HeldDirectory>> Drop for Draft<D> {
     fn drop(&mut self) {
         if !self.published {
             // The first error is the one that counts; a temporary file that stays behind does no harm.

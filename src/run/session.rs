@@ -10,7 +10,7 @@ use self::load::slots_of_a_key;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -38,7 +38,9 @@ use crate::config::options::{Format, OutputMode};
 use crate::config::resolve::Mode;
 use crate::credential::evidence::Finding;
 use crate::credential::secret::Secret;
-use crate::error::Result;
+use crate::disk::held_directory::HeldDirectory;
+use crate::disk::whole_file::Draft;
+use crate::error::{Error, Result};
 use crate::escape::escape_text;
 use crate::items::batch::Batch;
 use crate::items::item::Item;
@@ -89,6 +91,23 @@ pub(super) struct Stores {
     pub(super) programs: Programs,
 }
 
+/// What the journal's thread does for the run's folder: it is shown, and then it is durable. Dropped, it waits for both: no
+/// folder stays that nobody knows.
+struct RunSteps(mpsc::Receiver<Result<()>>);
+
+impl RunSteps {
+    fn next(&self) -> Result<()> {
+        let ended = |_| Err(Error::state("the run's folder could not be made durable"));
+        self.0.recv().unwrap_or_else(ended)
+    }
+}
+
+impl Drop for RunSteps {
+    fn drop(&mut self) {
+        while self.0.recv().is_ok() {}
+    }
+}
+
 /// The run itself.
 pub(super) struct Session<'a> {
     visit: Visit<'a>,
@@ -131,6 +150,7 @@ pub(super) struct Session<'a> {
     command: String,
     /// Taken when the run ends.
     journal: Option<JournalThread>,
+    run_steps: RunSteps,
     /// Of the journal.
     directory: WorkflowDirectory,
     lock: WorkflowLock,
@@ -214,8 +234,8 @@ impl<'a> Session<'a> {
         let refused = refused(&plan, &masker);
         let (items, in_record) = keep::items(plan, &masker);
         let mut record = keep::beginning(&visit, in_record, &run, &secrets, &masker, started);
-        run.begin_record(masker.mask_in_place(&mut record))?;
-        run.publish_latest()?;
+        let draft = run.draft_record(masker.mask_in_place(&mut record))?;
+        let (journal, run_steps) = journal_thread(journal, (&run, draft), messages.clone())?;
         let chronicle = chronicle(&visit, &record, &run, &masker, state.path(), &messages);
         let told = messages.clone();
         let is_narrow = Narrow::default();
@@ -232,18 +252,12 @@ impl<'a> Session<'a> {
         };
         let launcher = Launcher::new(parts, invocation, visit.surroundings, &secrets)?;
         let hooks = (Arc::clone(&visit.at_the_store), is_narrow);
-        let keys = Keys::start(
-            invocation,
-            &secrets,
-            visit.surroundings,
-            told.clone(),
-            hooks,
-        )?;
+        let keys = Keys::start(invocation, &secrets, visit.surroundings, told, hooks)?;
         let display = display(&visit, &run)?;
         let blocks = blocks(&visit, &run, &masker)?;
         let slots = keys.as_ref().map_or(usize::MAX, Keys::slots);
         let limits = limits(&visit, slots, items.len())?;
-        let journal = journal_thread(journal, told)?;
+        run_steps.next()?;
         let at_once = at_once(limits.width, None, items.len());
         Ok(Self {
             command: command_fingerprint(&invocation.workflow),
@@ -273,6 +287,7 @@ impl<'a> Session<'a> {
             masker,
             run,
             journal: Some(journal),
+            run_steps,
             directory,
             lock,
             guard_lost: false,
@@ -598,8 +613,20 @@ fn chronicle(
     chronicle
 }
 
-fn journal_thread(journal: Journal, messages: UnboundedSender<Message>) -> Result<JournalThread> {
-    JournalThread::start(journal, move |news| {
+/// Starts the journal's thread, which begins with the run's folder: the disk is waited for while we make ready.
+fn journal_thread(
+    journal: Journal,
+    (run, draft): (&Arc<RunDirectory>, Draft<Arc<HeldDirectory>>),
+    messages: UnboundedSender<Message>,
+) -> Result<(JournalThread, RunSteps)> {
+    let (sender, steps) = mpsc::channel();
+    let run = Arc::clone(run);
+    let beginning = move || {
+        // Nobody listens any more when something else has failed.
+        let _given_up = sender.send(run.begin(draft));
+        let _given_up = sender.send(run.sync());
+    };
+    let thread = JournalThread::start(journal, beginning, move |news| {
         let message = match news {
             News::Recorded { tokens, result } => {
                 let item = |token| ItemIndex(usize::try_from(token).unwrap_or(usize::MAX));
@@ -610,7 +637,8 @@ fn journal_thread(journal: Journal, messages: UnboundedSender<Message>) -> Resul
         };
         // The loop is gone only when the whole process is going.
         let _nobody = messages.send(message);
-    })
+    })?;
+    Ok((thread, RunSteps(steps)))
 }
 
 fn display(visit: &Visit<'_>, run: &RunDirectory) -> Result<Option<Display>> {

@@ -16,6 +16,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -24,7 +25,7 @@ use super::run_id::RunId;
 use super::run_record::RunRecord;
 use crate::disk::held_directory::{Access, FILE_MODE, HeldDirectory, Identity, failed};
 use crate::disk::path_text::{shell_quoted, shown};
-use crate::disk::whole_file;
+use crate::disk::whole_file::{self, Draft};
 use crate::error::{Error, Result};
 use crate::items::item::ItemId;
 use crate::output::mask::Masked;
@@ -37,6 +38,7 @@ pub const JOURNAL: &str = "journal.jsonl";
 pub const LOCK: &str = "lock";
 /// What tells a run that lives from what a dead one has left: see [`super::lock`].
 pub const ALIVE: &str = "alive";
+const GIT_IGNORE: &str = ".gitignore";
 /// The directory of all runs.
 const RUNS: &str = "runs";
 /// The link to the newest run.
@@ -55,8 +57,8 @@ const RUN_ID_DRAWS_MAX: u32 = 16;
 /// `.orchestrate/`, held open.
 #[derive(Debug)]
 pub struct StateDirectory {
-    base: HeldDirectory,
-    directory: HeldDirectory,
+    base: Arc<HeldDirectory>,
+    directory: Arc<HeldDirectory>,
     /// The options of a command that finds it, from anywhere.
     options: String,
 }
@@ -77,19 +79,15 @@ impl StateDirectory {
                     None => error
                         .with_hint("make the directory writable, or choose another one with -C"),
                 })?;
-        if directory.open_file(".gitignore", Access::Read)?.is_none() {
-            // Without it the next run makes it.
-            whole_file::place_with(&directory, ".gitignore", |out| out.write_all(b"*\n"))
-                .map_err(|e| directory.failed("write", ".gitignore", &e))?;
-        }
+        ignore_in_git(&directory)?;
         Ok(Self::new(base, directory))
     }
 
     fn new(base: HeldDirectory, directory: HeldDirectory) -> Self {
         let options = format!("-C {}", shell_quoted(base.path()));
         Self {
-            base,
-            directory,
+            base: Arc::new(base),
+            directory: Arc::new(directory),
             options,
         }
     }
@@ -110,12 +108,11 @@ impl StateDirectory {
     ///
     /// Exit 2 when it does; otherwise as [`prepare`](Self::prepare).
     pub fn refuse_network(base: &Path) -> Result<()> {
-        let (held, path) = match Self::find(base)? {
-            Some(state) => (state.directory, base.join(STATE_DIRECTORY)),
-            None => (
-                HeldDirectory::open(base).map_err(|e| failed("open", base, &e))?,
-                base.to_owned(),
-            ),
+        let (held, path) = if let Some(state) = Self::find(base)? {
+            (state.directory, base.join(STATE_DIRECTORY))
+        } else {
+            let held = HeldDirectory::open(base).map_err(|e| failed("open", base, &e))?;
+            (Arc::new(held), base.to_owned())
         };
         let shared = held
             .shared_file_system()
@@ -158,17 +155,7 @@ impl StateDirectory {
     /// Exit 2 for a name that no workflow may have; otherwise as [`prepare`](Self::prepare).
     pub fn workflow(&self, name: &str) -> Result<WorkflowDirectory> {
         check_workflow_name(name)?;
-        let directory = self.directory.child(name)?;
-        // A journal that is durable in a directory that is not would be lost with it. Whoever made these
-        // directories may have been killed before it could sync them, so it is the journal's absence that counts.
-        if directory.identity(JOURNAL)?.is_none() {
-            for parent in [&self.base, &self.directory] {
-                parent
-                    .sync()
-                    .map_err(|e| failed("sync", parent.path(), &e))?;
-            }
-        }
-        Ok(WorkflowDirectory::new(name, directory, &self.options))
+        Ok(self.of_workflow(name, self.directory.child(name)?))
     }
 
     /// The directory of the workflow `name`, or nothing when it is not there. Never creates anything.
@@ -179,7 +166,16 @@ impl StateDirectory {
     pub fn find_workflow(&self, name: &str) -> Result<Option<WorkflowDirectory>> {
         check_workflow_name(name)?;
         let directory = self.directory.find_child(name)?;
-        Ok(directory.map(|directory| WorkflowDirectory::new(name, directory, &self.options)))
+        Ok(directory.map(|directory| self.of_workflow(name, directory)))
+    }
+
+    fn of_workflow(&self, name: &str, directory: HeldDirectory) -> WorkflowDirectory {
+        WorkflowDirectory {
+            workflow: name.to_owned(),
+            directory: Arc::new(directory),
+            above: [&self.directory, &self.base].map(Arc::clone),
+            options: self.options.clone(),
+        }
     }
 
     /// The names of all workflows that have a directory, sorted.
@@ -230,6 +226,18 @@ impl StateDirectory {
     }
 }
 
+/// When a power cut has emptied it, the next run makes it again.
+fn ignore_in_git(directory: &HeldDirectory) -> Result<()> {
+    let failed = |error: io::Error| directory.failed("write", GIT_IGNORE, &error);
+    if let Some(file) = directory.open_file(GIT_IGNORE, Access::Read)?
+        && file.metadata().map_err(failed)?.len() > 0
+    {
+        return Ok(());
+    }
+    let draft = whole_file::draft_with(directory, |out| out.write_all(b"*\n"));
+    draft.and_then(|it| it.show(GIT_IGNORE)).map_err(failed)
+}
+
 /// A workflow's name is a directory beside `runs`, so it follows the rule for item ids.
 fn check_workflow_name(name: &str) -> Result<()> {
     let refused = |why: String| Err(Error::usage(format!("workflow name {name:?}: {why}")));
@@ -251,19 +259,12 @@ fn check_workflow_name(name: &str) -> Result<()> {
 #[derive(Debug)]
 pub struct WorkflowDirectory {
     workflow: String,
-    directory: HeldDirectory,
+    directory: Arc<HeldDirectory>,
+    above: [Arc<HeldDirectory>; 2],
     options: String,
 }
 
 impl WorkflowDirectory {
-    fn new(workflow: &str, directory: HeldDirectory, options: &str) -> Self {
-        Self {
-            workflow: workflow.to_owned(),
-            directory,
-            options: options.to_owned(),
-        }
-    }
-
     /// The options with which `orchestrate` finds this workflow from anywhere, as words for a shell.
     pub(super) fn options(&self) -> &str {
         &self.options
@@ -277,8 +278,14 @@ impl WorkflowDirectory {
 
     /// The directory itself.
     #[must_use]
-    pub const fn held(&self) -> &HeldDirectory {
+    pub fn held(&self) -> &HeldDirectory {
         &self.directory
+    }
+
+    /// The directory and those above it, without which the journal would not be found after a power cut.
+    pub(super) fn way_down(&self) -> [Arc<HeldDirectory>; 3] {
+        let [state, base] = &self.above;
+        [&self.directory, state, base].map(Arc::clone)
     }
 
     /// The journal's path.
@@ -299,7 +306,7 @@ impl WorkflowDirectory {
 pub struct RunDirectory {
     id: RunId,
     runs: HeldDirectory,
-    directory: HeldDirectory,
+    directory: Arc<HeldDirectory>,
     logs: HeldDirectory,
     status: HeldDirectory,
 }
@@ -311,7 +318,7 @@ impl RunDirectory {
         Ok(Self {
             id,
             runs,
-            directory,
+            directory: Arc::new(directory),
             logs,
             status,
         })
@@ -413,20 +420,45 @@ impl RunDirectory {
         self.directory.create_new(EVENTS)
     }
 
-    /// Writes `run.json` whole, for those who look while the run goes on. A power cut may take it, for what is left of a
-    /// run then is the journal.
+    /// What `run.json` says while the run goes on, for [`begin`](Self::begin).
     ///
     /// # Errors
     ///
     /// Exit 74 when it cannot be written.
-    pub fn begin_record(&self, record: Masked<&RunRecord<impl Serialize>>) -> Result<()> {
-        whole_file::place_with(&self.directory, RUN_RECORD, |out| {
+    pub fn draft_record(
+        &self,
+        record: Masked<&RunRecord<impl Serialize>>,
+    ) -> Result<Draft<Arc<HeldDirectory>>> {
+        whole_file::draft_with(Arc::clone(&self.directory), |out| {
             record.get().write_json(out)
         })
         .map_err(|e| self.directory.failed("write", RUN_RECORD, &e))
     }
 
-    /// Writes `run.json` whole and makes it durable, the run's directory included.
+    /// Shows the run to those who look while it goes on. Waits for the disk. A power cut may take the run as long as it is
+    /// not [durable](Self::sync), for what is left of it then is the journal.
+    ///
+    /// # Errors
+    ///
+    /// Exit 74 when that cannot be.
+    pub fn begin(&self, draft: Draft<Arc<HeldDirectory>>) -> Result<()> {
+        draft
+            .place(RUN_RECORD)
+            .map_err(|e| self.directory.failed("write", RUN_RECORD, &e))?;
+        self.publish_latest()
+    }
+
+    /// Makes it durable that there was this run.
+    ///
+    /// # Errors
+    ///
+    /// Exit 74 when that cannot be.
+    pub fn sync(&self) -> Result<()> {
+        let synced = self.runs.sync();
+        synced.map_err(|e| failed("sync", self.runs.path(), &e))
+    }
+
+    /// Writes `run.json` whole and makes it durable.
     ///
     /// # Errors
     ///
@@ -435,7 +467,6 @@ impl RunDirectory {
         whole_file::write_with(&self.directory, RUN_RECORD, |out| {
             record.get().write_json(out)
         })
-        .and_then(|()| self.runs.sync())
         .map_err(|e| self.directory.failed("write", RUN_RECORD, &e))
     }
 
@@ -444,7 +475,7 @@ impl RunDirectory {
     /// # Errors
     ///
     /// Exit 74 when it cannot be made.
-    pub fn publish_latest(&self) -> Result<()> {
+    fn publish_latest(&self) -> Result<()> {
         let temporary = whole_file::temporary_name();
         let linked = self.runs.link(self.id.as_str(), &temporary);
         let published = linked.and_then(|()| {
@@ -517,6 +548,16 @@ mod tests {
             assert_eq!(fs::read(&ignore).unwrap(), b"*\n");
             assert_eq!(mode(&ignore), 0o600);
         }
+    }
+
+    #[test]
+    fn a_gitignore_that_a_power_cut_has_emptied_is_made_again() {
+        let base = tempfile::tempdir().unwrap();
+        let state = StateDirectory::prepare(base.path()).unwrap();
+        let ignore = state.path().join(".gitignore");
+        fs::write(&ignore, "").unwrap();
+        StateDirectory::prepare(base.path()).unwrap();
+        assert_eq!(fs::read(ignore).unwrap(), b"*\n");
     }
 
     #[test]

@@ -23,6 +23,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
@@ -61,6 +62,8 @@ pub struct Journal {
     /// How many of its last bytes no fdatasync has covered.
     unsynced_bytes: usize,
     reserve: Reserve,
+    /// Where something is new without which it would not be found; made durable before the first record.
+    way_down: Vec<Arc<HeldDirectory>>,
     poison: Option<Error>,
 }
 
@@ -115,6 +118,10 @@ impl Journal {
             file = open_alone(directory)?;
         }
         let mut journal = Self::over(file, directory.journal_path(), position)?;
+        // Whoever made these directories may have been killed before it could sync them.
+        if scan.history.records() == 0 {
+            journal.way_down = directory.way_down().into();
+        }
         journal.superseded = position.sequence.saturating_sub(scan.history.needed());
         Ok((journal, scan.history))
     }
@@ -152,8 +159,28 @@ impl Journal {
             buffer: Vec::new(),
             unsynced_bytes: 0,
             reserve: Reserve::Until(0),
+            way_down: Vec::new(),
             poison: None,
         })
+    }
+
+    /// Makes the way to a new journal durable, before there is anything in it that could be lost. Waits for the disk; what
+    /// is written first does so otherwise.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append).
+    pub fn settle(&mut self) -> Result<()> {
+        self.unless_poisoned(Self::sync_way_down)
+    }
+
+    fn sync_way_down(&mut self) -> Result<()> {
+        for directory in std::mem::take(&mut self.way_down) {
+            directory
+                .sync()
+                .map_err(|e| failed("sync", directory.path(), &e))?;
+        }
+        Ok(())
     }
 
     /// Appends `records` and makes them and all before them durable: one write and one fdatasync for up to
@@ -223,6 +250,7 @@ impl Journal {
     }
 
     fn write(&mut self, records: &[Record]) -> Result<()> {
+        self.sync_way_down()?;
         let mut position = self.position;
         self.buffer.clear();
         for record in records {
@@ -328,7 +356,7 @@ fn write_once(mut file: &File, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn write_header(held: &HeldDirectory) -> Result<()> {
-    whole_file::write_in(held, JOURNAL, &header_line().0)
+    whole_file::place_with(held, JOURNAL, |out| out.write_all(&header_line().0))
         .map_err(|e| held.failed("make", JOURNAL, &e))
 }
 

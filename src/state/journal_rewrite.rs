@@ -19,7 +19,7 @@ pub(super) const FILES_BESIDE_MAX: u32 = 1000;
 
 /// A journal on its way to the disk.
 pub(super) struct JournalCopy<'d> {
-    draft: Draft<'d>,
+    draft: Draft<&'d HeldDirectory>,
     buffer: Vec<u8>,
     position: Position,
 }

@@ -56,7 +56,8 @@ pub enum News {
 }
 
 impl JournalThread {
-    /// Starts the thread.
+    /// Starts the thread, which first does what else may wait for the disk at the `beginning`, and then
+    /// [settles](Journal::settle) the journal.
     ///
     /// `tell` is called on that thread, for everything that was recorded and in that order: with `Ok` after its
     /// fsync came back, or with the reason why it may not be durable. It should hand the news on and return; while it
@@ -65,7 +66,11 @@ impl JournalThread {
     /// # Errors
     ///
     /// Exit 74 when there is no room for what may have to be recorded, or the system gives us no thread.
-    pub fn start(mut journal: Journal, tell: impl Fn(News) + Send + 'static) -> Result<Self> {
+    pub fn start(
+        mut journal: Journal,
+        beginning: impl FnOnce() + Send + 'static,
+        tell: impl Fn(News) + Send + 'static,
+    ) -> Result<Self> {
         if let Some(shortage) = journal.shortage() {
             return Err(shortage);
         }
@@ -76,7 +81,10 @@ impl JournalThread {
         });
         let thread = Builder::new()
             .name("journal".to_owned())
-            .spawn(move || commit_all(journal, waiting, tell))
+            .spawn(move || {
+                beginning();
+                commit_all(journal, waiting, tell)
+            })
             .map_err(|error| Error::state(format!("cannot start the journal's thread: {error}")))?;
         Ok(Self { queue, thread })
     }
@@ -127,7 +135,8 @@ fn commit_all(
     mut waiting: Receiver<Waiting>,
     tell: impl Fn(News),
 ) -> Result<Journal> {
-    let mut result = Ok(());
+    // A failure is told with the first record.
+    let mut result = journal.settle();
     let mut shortage_is_told = false;
     while let Some(batch) = waiting.next() {
         let batch = batch.into_iter();
@@ -206,7 +215,7 @@ mod tests {
     fn done_is_said_in_order_and_only_of_what_is_in_the_journal() {
         let (_base, directory, journal) = workflow();
         let said = Arc::new(Mutex::new(Vec::new()));
-        let thread = JournalThread::start(journal, {
+        let thread = JournalThread::start(journal, || (), {
             let (said, directory) = (Arc::clone(&said), Arc::clone(&directory));
             move |news| {
                 let (tokens, result) = recorded(news);
@@ -231,9 +240,13 @@ mod tests {
     fn what_is_noted_stands_before_what_is_recorded_later_and_nothing_is_told_of_it() {
         let (_base, directory, journal) = workflow();
         let (said, told) = channel();
-        let thread = JournalThread::start(journal, move |news| {
-            said.send(recorded(news).0).unwrap();
-        })
+        let thread = JournalThread::start(
+            journal,
+            || (),
+            move |news| {
+                said.send(recorded(news).0).unwrap();
+            },
+        )
         .unwrap();
         thread.note(masked(sample_start("a", 1)));
         thread.note(masked(sample_start("item-7", 1)));
@@ -249,7 +262,7 @@ mod tests {
         let (first_said, wait_for_first) = channel();
         let (go_on, wait_to_go_on) = channel();
         let said = Arc::new(Mutex::new(Vec::new()));
-        let thread = JournalThread::start(journal, {
+        let thread = JournalThread::start(journal, || (), {
             let (said, directory) = (Arc::clone(&said), Arc::clone(&directory));
             move |news| {
                 let (tokens, result) = recorded(news);
@@ -280,7 +293,7 @@ mod tests {
     fn what_is_not_durable_is_named_with_the_reason() {
         let (_base, directory, journal) = workflow();
         let said = Arc::new(Mutex::new(Vec::new()));
-        let thread = JournalThread::start(journal, {
+        let thread = JournalThread::start(journal, || (), {
             let (said, path) = (Arc::clone(&said), directory.journal_path());
             move |news| {
                 let (tokens, result) = recorded(news);
@@ -309,7 +322,8 @@ mod tests {
     #[test]
     fn a_thread_that_died_is_noticed() {
         let (_base, _directory, journal) = workflow();
-        let thread = JournalThread::start(journal, |_| panic!("expected by this test")).unwrap();
+        let thread =
+            JournalThread::start(journal, || (), |_| panic!("expected by this test")).unwrap();
         thread.record(0, masked(record(0))).unwrap();
         while thread.record(1, masked(record(1))).is_ok() {
             std::thread::yield_now();

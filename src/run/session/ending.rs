@@ -55,7 +55,10 @@ impl Session<'_> {
         self.record.exit_status = matches!(exit, Exit::Status(_)).then(|| status.code());
         self.end_chronicle(messages);
         let record = self.masker.mask_in_place(&mut self.record);
-        let kept = self.run.write_record(record);
+        let kept = self
+            .run_steps
+            .next()
+            .and_then(|()| self.run.write_record(record));
         let again = self.visit.voice.rerun(self.scheduler.queued() > 0);
         let rerun = self.masker.mask_text(&again).into_owned();
         let summary = Summary {
