@@ -151,6 +151,10 @@ impl ConfigFile {
             &top,
             &["max-parallel", "workflow", "credentials", "evidence"],
         )?;
+        // What items print may hold a NUL, and so may what is looked for in it.
+        for (key, _, value) in top.entries().filter(|&(key, ..)| key != "evidence") {
+            source.refuse_nul(key, value)?;
+        }
         let mut workflows = BTreeMap::new();
         if let Some(tables) = top.table("workflow", "[workflow]")? {
             for (name, _, value) in tables.entries() {
@@ -252,7 +256,8 @@ fn variables(table: &Table<'_>, key: &str) -> Result<Option<BTreeMap<String, Str
     for (variable, ..) in variables.entries() {
         if variable.is_empty() || variable.contains(['=', '\0']) {
             let message = format!("{variable:?} is no name of a variable");
-            return Err(variables.error(variable, &message));
+            let hint = "the name of a variable is not empty, and has neither `=` nor NUL in it";
+            return Err(variables.error(variable, &message).with_hint(hint));
         }
         read.extend(
             variables
@@ -378,7 +383,7 @@ fn credentials(parent: &Table<'_>) -> Result<Option<CredentialTable>> {
     if inject.is_empty()
         || inject
             .iter()
-            .any(|name| name.is_empty() || name.contains(['=', '\0']))
+            .any(|name| name.is_empty() || name.contains('='))
     {
         let hint = "the variable under which a child gets its key: inject = \"API_KEY\"";
         return Err(table
@@ -587,6 +592,11 @@ inject = "THUMB_KEY"
                 2,
                 "stands above all tables",
             ),
+            (
+                "[workflow.x]\nenv = { \"A\\u0000\" = \"1\" }",
+                2,
+                "\"A\\0\" is no name of a variable",
+            ),
             ("output = \"groups\"", 1, "`prefix`, `group`"),
             ("workflow = 1", 1, "[workflow] is a table"),
             ("[credentials]\ninject = \"K\"", 1, "`pool` is missing"),
@@ -617,6 +627,46 @@ inject = "THUMB_KEY"
         }
         let hint = parse("[workflow.x]\ncomand = [\"a\"]").unwrap_err();
         assert_eq!(hint.hint(), Some("did you mean `command`?"));
+    }
+
+    #[test]
+    fn a_nul_is_refused_wherever_the_system_would_be_handed_it() {
+        for (text, line, key) in [
+            (
+                "[workflow.x]\ncommand = [\"a\",\n\"\\u0000\"]",
+                3,
+                "workflow.x.command",
+            ),
+            (
+                "[workflow.x]\nverify = [\"\\u0000\"]",
+                2,
+                "workflow.x.verify",
+            ),
+            (
+                "[workflow.x]\nitems = { list = \"\\u0000\" }",
+                2,
+                "workflow.x.items.list",
+            ),
+            ("[workflow.x.env]\nA = \"\\u0000\"", 2, "workflow.x.env.A"),
+            (
+                "[workflow.x]\nparallel-env.A = \"\\u0000\"",
+                2,
+                "workflow.x.parallel-env.A",
+            ),
+            ("[workflow.x]\noutput = \"\\u0000\"", 2, "workflow.x.output"),
+            ("metrics = \"a\\u0000\"", 1, "metrics"),
+            (
+                "[credentials]\npool = [{ command = [\"a\", \"\\u0000\"] }]\ninject = \"K\"",
+                2,
+                "credentials.pool.command",
+            ),
+        ] {
+            let error = parse(text).expect_err(text).to_string();
+            let says = format!("orchestrate.toml:{line}: `{key}` has a NUL in it");
+            assert!(error.starts_with(&says), "{text}: {error}");
+        }
+        let evidence = "[[evidence]]\nname = \"a\"\nclass = \"day\"\nregex = 'x\\x00'\nmatches = [\"x\\u0000\"]";
+        assert_eq!(parse(evidence).unwrap().evidence.len(), 1);
     }
 
     fn exit_codes_of(text: &str) -> ExitCodes {

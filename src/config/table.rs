@@ -6,6 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::error::{Error, Result};
+use crate::escape::shown;
 use crate::suggest;
 
 /// The file that a table stands in.
@@ -24,6 +25,36 @@ impl Source<'_> {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         Error::usage(format!("{}:{line}: {message}", self.path.display()))
+    }
+
+    /// Refuses a NUL in any text of the value of `key`, for the system takes none: found by a run, it would fail every
+    /// item, or the one file at its end.
+    ///
+    /// # Errors
+    ///
+    /// A usage error that names the line, and the key with those of the tables around it.
+    pub fn refuse_nul(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<()> {
+        match value.get_ref() {
+            DeValue::String(text) if text.contains('\0') => {
+                let message = format!(
+                    "`{}` has a NUL in it, which no argument, variable or path can carry",
+                    shown(key)
+                );
+                let error = self.error(value.span().start, &message);
+                Err(error.with_hint("leave the NUL (`\\u0000`) out"))
+            }
+            DeValue::Array(elements) => elements
+                .iter()
+                .try_for_each(|element| self.refuse_nul(key, element)),
+            DeValue::Table(entries) => entries.iter().try_for_each(|(name, value)| {
+                self.refuse_nul(&format!("{key}.{}", name.get_ref()), value)
+            }),
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => Ok(()),
+        }
     }
 }
 

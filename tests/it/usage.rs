@@ -128,6 +128,11 @@ fn a_mistake_in_the_file_is_named_with_its_line_and_a_remedy() {
             "command = [\"{id}\"]",
             &["the program `{id}`", "has a placeholder"],
         ),
+        (
+            "",
+            "env = { A = \"a\\u0000\" }",
+            &["toml:5: ", "`workflow.w.env.A` has a NUL", "leave"],
+        ),
         ("parallel = ", "", &["toml:1: "]),
     ] {
         workspace.configure(top, table);
