@@ -93,6 +93,13 @@ impl Error {
         self
     }
 
+    /// Says to do next what `other` says.
+    #[must_use]
+    pub fn with_hint_of(mut self, other: &Self) -> Self {
+        self.hint.clone_from(&other.hint);
+        self
+    }
+
     /// The status that we end with.
     #[must_use]
     pub const fn status(&self) -> ExitStatus {

@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::evidence;
 use super::options::{Options, OutputMode};
 use super::table::{Source, Table, plain};
+use super::workflow::check_name;
 use crate::credential::profile::Pattern;
 use crate::disk::regular_file;
 use crate::error::{Error, Result};
@@ -157,7 +158,11 @@ impl ConfigFile {
         }
         let mut workflows = BTreeMap::new();
         if let Some(tables) = top.table("workflow", "[workflow]")? {
-            for (name, _, value) in tables.entries() {
+            for (name, offset, value) in tables.entries() {
+                check_name(name).map_err(|why| {
+                    let error = source.error(offset, &why.to_string());
+                    error.with_hint_of(&why)
+                })?;
                 let title = format!("[workflow.{}]", name.escape_debug());
                 let table = Table::of(source, &title, value)?;
                 workflows.insert(name.to_owned(), workflow(&table)?);
@@ -598,6 +603,17 @@ inject = "THUMB_KEY"
                 "\"A\\0\" is no name of a variable",
             ),
             ("output = \"groups\"", 1, "`prefix`, `group`"),
+            ("[workflow.x]\n[workflow.run]", 2, "may not be named `run`"),
+            (
+                "[workflow.runs]",
+                1,
+                "may not be named `runs`: `.orchestrate/runs`",
+            ),
+            (
+                "[workflow.\"a b\"]",
+                1,
+                "workflow `a b`: the name of a workflow has only letters",
+            ),
             ("workflow = 1", 1, "[workflow] is a table"),
             ("[credentials]\ninject = \"K\"", 1, "`pool` is missing"),
             (

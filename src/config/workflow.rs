@@ -9,13 +9,21 @@ use super::file::{CredentialTable, ItemSource, WorkflowTable};
 use super::options::Options;
 use crate::cli::Command;
 use crate::error::{Error, Result};
+use crate::escape::shown;
 use crate::items::item::ItemId;
 use crate::items::template::Template;
 use crate::schedule::retry::ExitCodes;
 
-/// Names of folders beside the workflows' own in `.orchestrate/`, and one that clap keeps for itself. Those of subcommands are
-/// reserved as well.
-const RESERVED: [&str; 2] = ["runs", "help"];
+/// Names that no workflow may have beside those of subcommands, and why.
+const RESERVED: [(&str, &str); 2] = [
+    (
+        "runs",
+        "`.orchestrate/runs` is the folder of what is kept of all runs",
+    ),
+    ("help", "that word asks for help"),
+];
+
+const OTHER_NAME: &str = "give it another name";
 
 /// A workflow, ready to be run.
 #[derive(Debug, Clone)]
@@ -128,21 +136,28 @@ impl Workflow {
     }
 }
 
-fn check_name(name: &str) -> Result<()> {
+/// Refuses what no workflow may be named.
+///
+/// # Errors
+///
+/// A usage error that says why.
+pub fn check_name(name: &str) -> Result<()> {
     if let Err(why) = ItemId::new(name) {
         let why = why
             .to_string()
             .replace("an item id", "the name of a workflow");
-        return Err(Error::usage(format!(
-            "workflow `{}`: {why}",
-            name.escape_debug()
-        )));
+        let message = format!("workflow `{}`: {why}", shown(name));
+        return Err(Error::usage(message).with_hint(OTHER_NAME));
     }
-    if Command::has_subcommand(name) || RESERVED.contains(&name) {
-        let message = format!("a workflow may not be named `{name}`: that name is a subcommand's");
-        return Err(Error::usage(message).with_hint("give it another name"));
+    let is_command = Command::has_subcommand(name).then_some("that name is a subcommand's");
+    let reserved = RESERVED.iter().find(|(reserved, _)| *reserved == name);
+    match is_command.or(reserved.map(|(_, why)| *why)) {
+        Some(why) => {
+            let message = format!("a workflow may not be named `{name}`: {why}");
+            Err(Error::usage(message).with_hint(OTHER_NAME))
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -173,7 +188,20 @@ mod tests {
     #[test]
     fn names_of_subcommands_and_no_names_are_refused() {
         for name in ["run", "runs", "status", "../x", "", "a b"] {
-            assert!(Workflow::new(name, table(), &[]).is_err(), "{name:?}");
+            let error = Workflow::new(name, table(), &[]).expect_err(name);
+            assert_eq!(error.hint(), Some("give it another name"), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn it_is_said_what_a_reserved_name_is_needed_for() {
+        for (name, why) in [
+            ("run", "that name is a subcommand's"),
+            ("runs", "`.orchestrate/runs` is the folder"),
+            ("help", "asks for help"),
+        ] {
+            let error = check_name(name).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
         }
     }
 
