@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::evidence;
 use super::options::{Options, OutputMode};
-use super::table::{Source, Table, plain};
+use super::table::{Source, Table, number_or_kind, plain};
 use super::workflow::check_name;
 use crate::credential::profile::Pattern;
 use crate::disk::regular_file;
@@ -151,6 +151,7 @@ impl ConfigFile {
         only_knows_options_and(
             &top,
             &["max-parallel", "workflow", "credentials", "evidence"],
+            home,
         )?;
         // What items print may hold a NUL, and so may what is looked for in it.
         for (key, _, value) in top.entries().filter(|&(key, ..)| key != "evidence") {
@@ -178,14 +179,32 @@ impl ConfigFile {
     }
 }
 
-fn only_knows_options_and(table: &Table<'_>, keys: &[&str]) -> Result<()> {
+fn only_knows_options_and(
+    table: &Table<'_>,
+    keys: &[&str],
+    home: impl Fn(&str) -> Option<&'static str>,
+) -> Result<()> {
     let options: Vec<String> = Options::names().collect();
     let known: Vec<&str> = keys
         .iter()
         .copied()
         .chain(options.iter().map(String::as_str))
         .collect();
-    table.only_knows(&known)
+    table.only_knows_or(&known, home)
+}
+
+/// Where a key stands that is known in some table of the file.
+fn home(key: &str) -> Option<&'static str> {
+    match key {
+        "max-parallel" => Some("above all tables, for all workflows"),
+        "evidence" => Some("in tables of its own, for all workflows: [[evidence]]"),
+        _ if Options::is_name(key) => Some("above all tables, or in [workflow.NAME]"),
+        _ if CREDENTIAL_KEYS.contains(&key) => {
+            Some("in [credentials], or in [workflow.NAME.credentials]")
+        }
+        _ if WORKFLOW_KEYS.contains(&key) => Some("in [workflow.NAME]"),
+        _ => None,
+    }
 }
 
 /// The options of a table, but for keys that mean something of its `own`.
@@ -193,14 +212,27 @@ fn options(table: &Table<'_>, own: &[&str]) -> Result<Options> {
     let mut options = Options::default();
     let is_option = |key: &str| Options::is_name(key) && !own.contains(&key);
     for (key, _, value) in table.entries().filter(|(key, ..)| is_option(key)) {
-        let text = plain(value.get_ref())
-            .ok_or_else(|| table.error(key, &format!("`{key}` is a plain value")))?;
+        let text = plain(value.get_ref()).ok_or_else(|| not_plain(table, key, value.get_ref()))?;
         options
             .set(key, &text)
             .map_err(|why| table.error(key, &format!("`{key}`: {why}")))?;
     }
     Ok(options)
 }
+
+/// Of a value that the command line could not have said.
+fn not_plain(table: &Table<'_>, key: &str, value: &DeValue<'_>) -> Error {
+    let text = match value {
+        DeValue::Float(number) => number.as_str(),
+        _ => "",
+    };
+    let why = Options::default().set(key, text).err();
+    let wanted = why.as_deref().unwrap_or("it is a text in quotes");
+    let found = number_or_kind(value);
+    table.error(key, &format!("`{key}`: {wanted}, not {found}"))
+}
+
+const CREDENTIAL_KEYS: &[&str] = &["pool", "inject", "slots"];
 
 const WORKFLOW_KEYS: &[&str] = &[
     "command",
@@ -215,7 +247,7 @@ const WORKFLOW_KEYS: &[&str] = &[
 ];
 
 fn workflow(table: &Table<'_>) -> Result<WorkflowTable> {
-    only_knows_options_and(table, WORKFLOW_KEYS)?;
+    only_knows_options_and(table, WORKFLOW_KEYS, home)?;
     let words = |key: &str| match table.texts(key)? {
         Some(words) if words.is_empty() => Err(table.error(key, &format!("`{key}` is empty"))),
         words => Ok(words),
@@ -376,7 +408,9 @@ fn credentials(parent: &Table<'_>) -> Result<Option<CredentialTable>> {
     let Some(table) = parent.table("credentials", "[credentials]")? else {
         return Ok(None);
     };
-    table.only_knows(&["pool", "inject", "slots"])?;
+    // `env` and `command` are keys of `pool` as well.
+    let home = |key: &str| home(key).filter(|_| !KEY_SOURCES.contains(&key));
+    table.only_knows_or(CREDENTIAL_KEYS, home)?;
     let pool = match table.value("pool") {
         None => {
             let hint = "for example: pool = { env = \"API_KEYS\" }";
@@ -423,8 +457,9 @@ fn pool(table: &Table<'_>, value: &Spanned<DeValue<'_>>) -> Result<Vec<KeySource
         .collect()
 }
 
+const KEY_SOURCES: &[&str] = &["env", "file", "command"];
+
 fn key_source(credentials: &Table<'_>, value: &Spanned<DeValue<'_>>) -> Result<KeySource> {
-    const KINDS: &[&str] = &["env", "file", "command"];
     let usage =
         "`pool` is { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\", …] }";
     let DeValue::Table(entries) = value.get_ref() else {
@@ -444,10 +479,10 @@ fn key_source(credentials: &Table<'_>, value: &Spanned<DeValue<'_>>) -> Result<K
             .collect::<Option<_>>()
             .map(KeySource::Command)
             .ok_or_else(|| credentials.error("pool", usage)),
-        _ if KINDS.contains(&kind) => Err(credentials.error("pool", usage)),
+        _ if KEY_SOURCES.contains(&kind) => Err(credentials.error("pool", usage)),
         _ => {
             let message = format!("unknown key `{}` in `pool`", kind.escape_debug());
-            let hint = suggest::hint(kind, KINDS.iter().copied());
+            let hint = suggest::hint(kind, KEY_SOURCES.iter().copied());
             Err(credentials.error("pool", &message).with_hint(hint))
         }
     }
@@ -550,9 +585,45 @@ inject = "THUMB_KEY"
         for (text, line, says) in [
             ("paralel = 4", 1, "unknown key `paralel`"),
             ("\n\nparallel = \"many\"", 3, "`parallel`"),
-            ("parallel = [1]", 1, "`parallel` is a plain value"),
+            (
+                "parallel = [1]",
+                1,
+                "`parallel`: it is a whole number, such as 4, not a list",
+            ),
+            (
+                "parallel = 3.5",
+                1,
+                "`parallel`: it is a whole number, such as 4, not 3.5",
+            ),
+            ("grace = 2.5", 1, "`grace`: a duration needs a unit"),
+            ("junit = 2.5", 1, "`junit`: it is a text in quotes, not 2.5"),
             ("grace = 8", 1, "needs a unit"),
-            ("max-parallel = 0", 1, "whole number from 1"),
+            (
+                "max-parallel = 0",
+                1,
+                "`max-parallel` is a whole number from 1, not 0",
+            ),
+            (
+                "max-parallel = 99999999999999999999",
+                1,
+                "is at most 18446744073709551615, not 99999999999999999999",
+            ),
+            ("max-parallel = \"4\"", 1, "not a text"),
+            (
+                "[credentials]\npool = { env = \"A\" }\ninject = \"K\"\nslots = 0",
+                4,
+                "`slots` is a whole number from 1, not 0 in [credentials]",
+            ),
+            (
+                "[workflow.x]\nexit-codes.rejected = [\n7,\n0]",
+                4,
+                "`rejected` lists exit codes from 1 to 255, like [91, 92], not 0 in",
+            ),
+            (
+                "[workflow.x]\nexit-codes.rejected = 7",
+                2,
+                "like [91, 92], not 7",
+            ),
             (
                 "[workflow.x]\ncomand = [\"a\"]",
                 2,
@@ -683,6 +754,29 @@ inject = "THUMB_KEY"
         }
         let evidence = "[[evidence]]\nname = \"a\"\nclass = \"day\"\nregex = 'x\\x00'\nmatches = [\"x\\u0000\"]";
         assert_eq!(parse(evidence).unwrap().evidence.len(), 1);
+    }
+
+    #[test]
+    fn of_a_key_in_the_wrong_table_it_is_said_where_it_stands() {
+        for (text, home) in [
+            ("[workflow.x]\nmax-parallel = 3", "above all tables"),
+            ("[workflow.x]\nevidence = []", "[[evidence]]"),
+            ("[workflow.x]\npool = { env = \"A\" }", "in [credentials]"),
+            ("command = [\"a\"]", "in [workflow.NAME]"),
+            ("slots = 2", "in [credentials]"),
+            ("[credentials]\nparallel = 2", "above all tables, or in"),
+        ] {
+            let error = parse(text).unwrap_err();
+            let hint = error.hint().unwrap_or_default();
+            assert!(hint.contains(home), "{text}: {hint}");
+        }
+        let error = parse("[credentials]\nenv = \"A\"").unwrap_err();
+        assert_eq!(error.hint(), Some("known: pool, inject, slots"));
+        let sixteen = parse("max-parallel = 0x10\nparallel = 0x10").unwrap();
+        assert_eq!(
+            (sixteen.max_parallel, sixteen.options.parallel),
+            (Some(16), Some(16))
+        );
     }
 
     fn exit_codes_of(text: &str) -> ExitCodes {

@@ -1,5 +1,6 @@
 //! A strict view of one TOML table: every key is known, every value has its type, every error names its line.
 
+use std::num::IntErrorKind;
 use std::path::Path;
 
 use toml::Spanned;
@@ -115,10 +116,26 @@ impl<'a> Table<'a> {
     ///
     /// A usage error that names the key, its line and the nearest known key.
     pub fn only_knows(&self, known: &[&str]) -> Result<()> {
+        self.only_knows_or(known, |_| None)
+    }
+
+    /// Refuses a key that is not in `known`; `home` tells of keys that stand elsewhere where that is.
+    ///
+    /// # Errors
+    ///
+    /// A usage error that names the key, its line, and its place or the nearest known key.
+    pub fn only_knows_or(
+        &self,
+        known: &[&str],
+        home: impl Fn(&str) -> Option<&'static str>,
+    ) -> Result<()> {
         for (key, offset, _) in self.entries() {
             if !known.contains(&key) {
                 let message = format!("unknown key `{}`{}", key.escape_debug(), self.place());
-                let hint = suggest::hint(key, known.iter().copied());
+                let hint = match home(key) {
+                    Some(home) => format!("`{key}` stands {home}"),
+                    None => suggest::hint(key, known.iter().copied()),
+                };
                 return Err(self.source.error(offset, &message).with_hint(hint));
             }
         }
@@ -182,12 +199,18 @@ impl<'a> Table<'a> {
         let Some(value) = self.value(key) else {
             return Ok(None);
         };
-        plain(value.get_ref())
-            .filter(|_| matches!(value.get_ref(), DeValue::Integer(_)))
-            .and_then(|text| text.parse().ok())
-            .filter(|&number| number >= least)
-            .map(Some)
-            .ok_or_else(|| self.mismatch(key, &format!("a whole number from {least}"), value))
+        let text = match value.get_ref() {
+            DeValue::Integer(_) => plain(value.get_ref()),
+            _ => None,
+        };
+        let wanted = match text.map(|text| text.parse::<usize>()) {
+            Some(Ok(number)) if number >= least => return Ok(Some(number)),
+            Some(Err(error)) if *error.kind() == IntErrorKind::PosOverflow => {
+                format!("is at most {}", usize::MAX)
+            }
+            Some(_) | None => format!("is a whole number from {least}"),
+        };
+        Err(self.other_number(key, &wanted, value))
     }
 
     /// A list of exit codes, from 1 to 255; empty when the key is missing.
@@ -199,22 +222,16 @@ impl<'a> Table<'a> {
         let Some(value) = self.value(key) else {
             return Ok(Vec::new());
         };
-        let wanted = || {
-            self.mismatch(
-                key,
-                "a list of exit codes from 1 to 255, like [91, 92]",
-                value,
-            )
-        };
+        let wanted = "lists exit codes from 1 to 255, like [91, 92]";
         let DeValue::Array(elements) = value.get_ref() else {
-            return Err(wanted());
+            return Err(self.other_number(key, wanted, value));
         };
         elements
             .iter()
             .map(|element| {
                 let code = plain(element.get_ref()).and_then(|text| text.parse().ok());
                 code.filter(|code| (1..=255).contains(code))
-                    .ok_or_else(wanted)
+                    .ok_or_else(|| self.other_number(key, wanted, element))
             })
             .collect()
     }
@@ -259,6 +276,16 @@ impl<'a> Table<'a> {
         self.source.error(value.span().start, &message)
     }
 
+    /// As [`Table::mismatch`], for what is a number, and so no secret: the wrong one is shown.
+    fn other_number(&self, key: &str, wanted: &str, value: &Spanned<DeValue<'_>>) -> Error {
+        let message = format!(
+            "`{key}` {wanted}, not {}{}",
+            number_or_kind(value.get_ref()),
+            self.place()
+        );
+        self.source.error(value.span().start, &message)
+    }
+
     fn place(&self) -> String {
         if self.name.is_empty() {
             String::new()
@@ -274,12 +301,26 @@ pub fn plain(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),
         DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().replace('_', "")),
+        DeValue::Integer(number) => {
+            let number = i128::from_str_radix(&number.as_str().replace('_', ""), number.radix());
+            number.ok().map(|number| number.to_string())
+        }
         DeValue::Boolean(truth) => Some(truth.to_string()),
-        DeValue::Integer(_)
-        | DeValue::Float(_)
+        DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+    }
+}
+
+/// A number as it was written, else what kind of value it is.
+#[must_use]
+pub fn number_or_kind(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::Integer(number) => shown(&number.to_string()),
+        DeValue::Float(number) => shown(number.as_str()),
+        DeValue::String(_)
+        | DeValue::Boolean(_)
         | DeValue::Datetime(_)
         | DeValue::Array(_)
-        | DeValue::Table(_) => None,
+        | DeValue::Table(_) => article(value).to_owned(),
     }
 }
 
