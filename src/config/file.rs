@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::evidence;
 use super::options::{Options, OutputMode};
-use super::table::{Source, Table, number_or_kind, plain};
+use super::table::{Source, Table, line_of, number_or_kind, plain};
 use super::workflow::check_name;
 use crate::credential::profile::Pattern;
 use crate::disk::regular_file;
@@ -128,13 +128,18 @@ impl ConfigFile {
             ErrorKind::NotFound if path.is_symlink() => unreadable(&"the link leads nowhere"),
             _ => unreadable(&error),
         })?;
-        let mut text = String::new();
-        let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
-        let bytes = read.map_err(|error| unreadable(&error))?;
-        if bytes as u64 > FILE_BYTES_MAX {
+        let mut bytes = Vec::new();
+        let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
+        read.map_err(|error| unreadable(&error))?;
+        if bytes.len() as u64 > FILE_BYTES_MAX {
             return Err(unreadable(&"a configuration file may have at most 1 MiB"));
         }
-        Self::parse(path, text.strip_prefix('\u{feff}').unwrap_or(&text))
+        let text = str::from_utf8(&bytes).map_err(|error| {
+            let line = line_of(&bytes, error.valid_up_to());
+            let error = Error::usage(format!("{}:{line}: not UTF-8", path.display()));
+            error.with_hint("save the file as UTF-8")
+        })?;
+        Self::parse(path, text.strip_prefix('\u{feff}').unwrap_or(text))
     }
 
     /// Reads `text`, which stands in the file at `path`.
@@ -144,9 +149,7 @@ impl ConfigFile {
     /// A usage error that names the path and the line.
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
         let source = Source { path, text };
-        let parsed = DeTable::parse(text).map_err(|error| {
-            source.error(error.span().map_or(0, |span| span.start), error.message())
-        })?;
+        let parsed = DeTable::parse(text).map_err(|error| no_toml(source, &error))?;
         let top = Table::top(source, parsed.get_ref());
         only_knows_options_and(
             &top,
@@ -177,6 +180,17 @@ impl ConfigFile {
             evidence: evidence::patterns(source, &top)?,
         })
     }
+}
+
+fn no_toml(source: Source<'_>, error: &toml::de::Error) -> Error {
+    let span = error.span().unwrap_or_default();
+    if error.message() != "duplicate key" {
+        return source.error(span.start, error.message());
+    }
+    let key = source.text.get(span.clone()).unwrap_or_default();
+    source
+        .error(span.start, &format!("`{}` stands here again", shown(key)))
+        .with_hint("a key or table stands once: leave one out, or put both into one")
 }
 
 fn only_knows_options_and(
@@ -382,9 +396,10 @@ fn github(items: &Table<'_>) -> Result<ItemSource> {
     let state = table.text("state")?.unwrap_or_else(|| "open".to_owned());
     Ok(ItemSource::Github(IssueQuery {
         repo: table.text("repo")?,
-        state: state
-            .parse()
-            .map_err(|why| table.error("state", &format!("`state`: {why}")))?,
+        state: state.parse().map_err(|why: Error| {
+            let error = table.error("state", &format!("`state`: {why}"));
+            error.with_hint_of(&why)
+        })?,
         labels: table.texts("labels")?.unwrap_or_default(),
         exclude_labels: table.texts("exclude-labels")?.unwrap_or_default(),
     }))
@@ -757,6 +772,31 @@ inject = "THUMB_KEY"
     }
 
     #[test]
+    fn a_key_that_stands_twice_is_named_where_it_stands_again() {
+        for (text, line, key) in [
+            ("parallel = 1\n\nparallel = 2", 3, "parallel"),
+            ("[workflow.x]\n[workflow.x]", 2, "x"),
+            ("[workflow.x]\nenv = { A = \"1\", A = \"2\" }", 2, "A"),
+            ("workflow.x.output = \"a\"\n[workflow.x]", 2, "x"),
+        ] {
+            let error = parse(text).expect_err(text);
+            let says = format!("orchestrate.toml:{line}: `{key}` stands here again");
+            assert_eq!(error.to_string(), says, "{text}");
+            assert!(error.hint().unwrap_or_default().contains("stands once"));
+        }
+    }
+
+    #[test]
+    fn of_a_state_of_issues_that_is_none_it_is_said_which_there_are() {
+        let text = "[workflow.x]\nitems = { github = { state = \"opn\" } }";
+        let hint = parse(text).unwrap_err();
+        assert_eq!(
+            hint.hint(),
+            Some("the states are `open`, `closed` and `all`")
+        );
+    }
+
+    #[test]
     fn of_a_key_in_the_wrong_table_it_is_said_where_it_stands() {
         for (text, home) in [
             ("[workflow.x]\nmax-parallel = 3", "above all tables"),
@@ -831,7 +871,19 @@ inject = "THUMB_KEY"
         );
         std::fs::write(&path, "\u{feff}parallel = 2").unwrap();
         assert_eq!(ConfigFile::read(&path).unwrap().options.parallel, Some(2));
-        std::fs::write(&path, b"a = \xff").unwrap();
-        assert!(ConfigFile::read(&path).is_err());
+        std::fs::write(&path, b"# \xc3\xa4\n# \xff").unwrap();
+        let error = ConfigFile::read(&path).unwrap_err();
+        assert!(
+            error.to_string().ends_with("orchestrate.toml:2: not UTF-8"),
+            "{error}"
+        );
+        assert_eq!(error.hint(), Some("save the file as UTF-8"));
+        std::fs::write(
+            &path,
+            [b"#".as_slice(), "ä".repeat(1 << 20).as_bytes()].concat(),
+        )
+        .unwrap();
+        let error = ConfigFile::read(&path).unwrap_err();
+        assert!(error.to_string().contains("at most 1 MiB"), "{error}");
     }
 }

@@ -23,8 +23,7 @@ impl Source<'_> {
     /// A usage error at the line of this byte offset.
     #[must_use]
     pub fn error(&self, offset: usize, message: &str) -> Error {
-        let before = self.text.get(..offset).unwrap_or(self.text);
-        let line = before.matches('\n').count() + 1;
+        let line = line_of(self.text.as_bytes(), offset);
         Error::usage(format!("{}:{line}: {message}", self.path.display()))
     }
 
@@ -293,6 +292,13 @@ impl<'a> Table<'a> {
             format!(" in {}", self.name)
         }
     }
+}
+
+/// The line in which the byte at `offset` stands, from 1.
+#[must_use]
+pub fn line_of(text: &[u8], offset: usize) -> usize {
+    let before = text.get(..offset).unwrap_or(text);
+    before.split(|&byte| byte == b'\n').count()
 }
 
 /// A plain value as text: what the command line would have said. `None` for lists, tables and dates.
