@@ -2,7 +2,7 @@
 //!
 //! `run` calls it once, before anything starts, and never in a dry run. No error and no message carries a value.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::io::{ErrorKind, Read as _, Take};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::secret::Secret;
 use crate::answer::ask;
 use crate::config::file::{CredentialTable, KeySource};
+use crate::config::table::line_of;
 use crate::disk::path_text::shell_quoted;
 use crate::disk::regular_file;
 use crate::error::{Error, Result};
@@ -61,6 +62,8 @@ pub fn read(
 #[derive(Default)]
 struct Keys {
     secrets: Vec<Secret>,
+    /// Where each was found.
+    places: Vec<String>,
 }
 
 impl Keys {
@@ -95,6 +98,7 @@ impl Keys {
                 .with(name.group.map(str::to_owned), name.slots),
         };
         self.secrets.push(secret);
+        self.places.push(place.to_owned());
         Ok(())
     }
 
@@ -108,46 +112,63 @@ impl Keys {
             let hint = "fill it, or remove the [credentials] table to run without a pool";
             return Err(Error::usage(message).with_hint(hint));
         }
-        let mut labels = BTreeSet::new();
-        for (number, secret) in (1..).zip(&self.secrets) {
-            if !labels.insert(secret.label()) {
-                let message = format!("two keys have the label `{}`", secret.label());
-                return Err(Error::usage(message));
-            }
+        for ((number, secret), place) in (1..).zip(&self.secrets).zip(&self.places) {
             // A label of our own making says nothing of a key, whatever the key looks like.
             let chosen = secret.label() != generated_label(number);
             if chosen {
-                self.check_names_of(number, secret)?;
+                self.check_names_of(secret, place)?;
             }
         }
+        self.check_labels_differ()?;
         Ok(self.secrets)
     }
 
+    /// Labels that differ in case alone would be taken for one another, as ids of items would.
+    fn check_labels_differ(&self) -> Result<()> {
+        let mut known = BTreeMap::new();
+        for (secret, place) in self.secrets.iter().zip(&self.places) {
+            let label = secret.label();
+            let Some((other, there)) = known.insert(label.to_ascii_lowercase(), (label, place))
+            else {
+                continue;
+            };
+            let message = if label == other {
+                format!("{place}: the label `{label}` is that of another key ({there})")
+            } else {
+                format!(
+                    "{place}: the label `{label}` differs only in case from `{other}` ({there})"
+                )
+            };
+            return Err(Error::usage(message).with_hint("give one of the two another label"));
+        }
+        Ok(())
+    }
+
     /// A label is shown wherever its key is meant, and so is a group.
-    fn check_names_of(&self, number: usize, secret: &Secret) -> Result<()> {
+    fn check_names_of(&self, secret: &Secret, place: &str) -> Result<()> {
         let keys = || self.secrets.iter().map(Secret::expose);
         let names = [secret.label(), secret.group()];
         if keys().any(|key| key.contains(secret.label())) {
-            return Err(refuse_name(number, "is part of a key"));
+            return Err(refuse_name(place, "is part of a key"));
         }
         if names
             .iter()
             .any(|name| keys().any(|key| name.contains(key)))
         {
-            return Err(refuse_name(number, "holds a key"));
+            return Err(refuse_name(place, "holds a key"));
         }
         let shapes = Masker::new(Secrets::default(), UnknownKeys::Masked);
         let looks_like_a_key = |name: &&str| *shapes.mask_text(name).as_ref() != **name;
         if names.iter().any(looks_like_a_key) {
-            return Err(refuse_name(number, "looks like a key itself"));
+            return Err(refuse_name(place, "looks like a key itself"));
         }
         Ok(())
     }
 }
 
 /// Of what gives away a key wherever it is shown.
-fn refuse_name(number: usize, why: &str) -> Error {
-    let message = format!("the label or group of key {number} {why}");
+fn refuse_name(place: &str, why: &str) -> Error {
+    let message = format!("{place}: the label or group {why}");
     Error::usage(message)
         .with_hint("they are shown; a line is `label = key`, in this order: choose another label")
 }
@@ -192,8 +213,13 @@ fn read_file(path: &Path, keys: &mut Keys) -> Result<()> {
         })
     })?;
     check_protection(path, &metadata)?;
-    let text = read_text(file.take(SOURCE_BYTES_MAX as u64 + 1))
+    let bytes = read_bytes(file.take(SOURCE_BYTES_MAX as u64 + 1))
         .map_err(|why| Error::usage(format!("key file {shown}: {why}")))?;
+    let text = str::from_utf8(&bytes).map_err(|error| {
+        let line = line_of(&bytes, error.valid_up_to());
+        let error = Error::usage(format!("key file {shown}, line {line}: not UTF-8"));
+        error.with_hint("save the file as UTF-8")
+    })?;
     for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -265,17 +291,15 @@ fn check_protection(path: &Path, metadata: &Metadata) -> Result<()> {
     Ok(())
 }
 
-fn read_text(
+fn read_bytes(
     mut source: Take<impl std::io::Read>,
-) -> std::result::Result<Zeroizing<String>, String> {
-    let mut text = Zeroizing::new(String::new());
-    let bytes = source
-        .read_to_string(&mut text)
-        .map_err(|error| error.to_string())?;
-    if bytes > SOURCE_BYTES_MAX {
+) -> std::result::Result<Zeroizing<Vec<u8>>, String> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    let read = source.read_to_end(&mut bytes);
+    if read.map_err(|error| error.to_string())? > SOURCE_BYTES_MAX {
         return Err("more than 1 MiB is no list of keys".to_owned());
     }
-    Ok(text)
+    Ok(bytes)
 }
 
 /// Runs the command without a shell; what it says on stderr is dropped, for it may hold a key.

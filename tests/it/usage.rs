@@ -209,10 +209,21 @@ fn a_pool_without_a_usable_key_is_refused() {
             "group",
             "one;group=my-first-key-of-the-pool = first-key-of-the-pool\n",
         ),
+        (
+            "twice",
+            "work = first-key-of-the-pool\n\nwork = second-key-of-the-pool\n",
+        ),
+        (
+            "case",
+            "Work = first-key-of-the-pool\nwork = second-key-of-the-pool\n",
+        ),
+        ("bytes", ""),
     ] {
         workspace.write(file, text);
         workspace.set_mode(file, 0o600);
     }
+    let bytes = b"# keys\none = first-key-of-the-\xffpool\n";
+    std::fs::write(workspace.root().join("bytes"), bytes).expect("a key file");
     for (pool, words) in [
         ("{ env = \"NO_KEYS\" }", &["pool is empty", "NO_KEYS"][..]),
         ("{ file = \"no-keys\" }", &["pool is empty", "no-keys"]),
@@ -224,10 +235,29 @@ fn a_pool_without_a_usable_key_is_refused() {
         ),
         (
             "{ file = \"swapped\" }",
-            &["of key 1 looks like a key", "`label = key`"],
+            &["swapped, line 1: ", "looks like a key", "`label = key`"],
         ),
-        ("{ file = \"both\" }", &["of key 1 holds a key"]),
-        ("{ file = \"group\" }", &["of key 1 holds a key"]),
+        ("{ file = \"both\" }", &["both, line 1: ", "holds a key"]),
+        ("{ file = \"group\" }", &["group, line 1: ", "holds a key"]),
+        (
+            "{ file = \"twice\" }",
+            &[
+                "twice, line 3: the label `work`",
+                "twice, line 1)",
+                "another label",
+            ],
+        ),
+        (
+            "{ file = \"case\" }",
+            &[
+                "case, line 2: the label `work` differs only in case from `Work`",
+                "another label",
+            ],
+        ),
+        (
+            "{ file = \"bytes\" }",
+            &["bytes, line 2: not UTF-8", "as UTF-8"],
+        ),
         ("{ command = [\"false\"] }", &["false", "failed"]),
         (
             "{ file = \"open-keys\" }",
