@@ -1,8 +1,13 @@
-//! Durations as people write them: `90s`, `45m`, `2h`, `1h30m`, `none`.
+//! Durations as people write them: `90s`, `45m`, `2h`, `1h30m`, `none`. A longer one than [`LONGEST`] is a slip of the hand.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
+
+/// The longest span, ten years, as it is written: what is to last longer has no end, and says so with `none`.
+pub const LONGEST: &str = "87600h";
+
+const LONGEST_DURATION: Duration = Duration::from_hours(87_600);
 
 /// A time span with a unit, or `none` for without end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,10 +41,36 @@ impl FromStr for TimeSpan {
             ));
         }
         let malformed = || "a duration looks like `90s`, `45m`, `2h`, `1h30m` or `none`".to_owned();
-        let span: jiff::SignedDuration = text.parse().map_err(|_| malformed())?;
-        let duration = Duration::try_from(span).map_err(|_| malformed())?;
-        Ok(Self(Some(duration)))
+        let too_long = || format!("a duration is at most `{LONGEST}`; `none` is without end");
+        match duration(text) {
+            Some(duration) if duration <= LONGEST_DURATION => Ok(Self(Some(duration))),
+            Some(_) => Err(too_long()),
+            None if duration(&with_small_numbers(text)).is_some() => Err(too_long()),
+            None => Err(malformed()),
+        }
     }
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let span: jiff::SignedDuration = text.parse().ok()?;
+    Duration::try_from(span).ok()
+}
+
+/// `text` with a 1 for each whole number: it is a duration when nothing but the size of a number is wrong with `text`.
+/// Fractions stay, for no size makes one too large.
+fn with_small_numbers(text: &str) -> String {
+    let mut small = String::new();
+    let mut is_fraction = false;
+    for character in text.chars() {
+        let is_digit = character.is_ascii_digit();
+        is_fraction = character == '.' || (is_fraction && is_digit);
+        if !is_digit || is_fraction {
+            small.push(character);
+        } else if !small.ends_with('1') {
+            small.push('1');
+        }
+    }
+    small
 }
 
 impl fmt::Display for TimeSpan {
@@ -89,9 +120,34 @@ mod tests {
             "soon",
             "5 parsecs",
             "1e9999h",
-            "99999999999999999999h",
+            "-99999999999999999999h",
+            "99999999999999999999d",
+            "0.99999999999999999999s",
         ] {
-            assert!(bad.parse::<TimeSpan>().is_err(), "{bad:?}");
+            let error = bad.parse::<TimeSpan>().unwrap_err();
+            assert!(error.contains("looks like"), "{bad:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_longest_span_is_taken_and_what_is_longer_is_told_so() {
+        let longest: TimeSpan = LONGEST.parse().unwrap();
+        assert_eq!(longest.duration(), LONGEST_DURATION);
+        for bad in [
+            "87600h1s",
+            "999999999999h",
+            "9223372036854775807s",
+            "9223372036854775808s",
+            "99999999999999999999h",
+            "9999999999999999h",
+            "1h 99999999999999999999m",
+            "99999999999999999999.5h",
+        ] {
+            let error = bad.parse::<TimeSpan>().unwrap_err();
+            assert!(
+                error.contains("at most `87600h`; `none`"),
+                "{bad:?}: {error}"
+            );
         }
     }
 }
