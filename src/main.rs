@@ -139,7 +139,7 @@ fn surroundings() -> std::io::Result<Surroundings> {
 
 /// What gives away the few terminals that do not wrap what was written before they were made narrower.
 fn reflow(surroundings: &Surroundings) -> Reflow {
-    let set = |name| surroundings.variable(name).is_some();
+    let set = |name| surroundings.value(name).is_some();
     let is_console = surroundings.variable("TERM").as_deref() == Some("linux");
     // XTERM_VERSION is set by xterm, STY by GNU screen; tmux within them wraps.
     if !set("TMUX") && (set("XTERM_VERSION") || set("STY") || is_console) {

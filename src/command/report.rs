@@ -91,7 +91,7 @@ fn open(site: &Site<'_>, path: &Path) {
     let command = format!("{OPENER} {}", shell_quoted(path));
     let has_display = DISPLAYS
         .iter()
-        .any(|name| site.surroundings.variable(name).is_some());
+        .any(|name| site.surroundings.value(name).is_some());
     let trouble = if has_display {
         // It goes on by itself, and may be the browser: it is not waited for.
         let opener = Command::new(OPENER)

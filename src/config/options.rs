@@ -296,12 +296,12 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// A usage error that names the variable whose value is none of its option.
+    /// A usage error that names the variable whose value is no text, or none of its option.
     pub fn from_environment(surroundings: &Surroundings) -> Result<Self> {
         let mut options = Self::default();
         for name in Self::names() {
             let variable = format!("ORCHESTRATE_{}", name.replace('-', "_").to_uppercase());
-            if let Some(value) = surroundings.variable(&variable) {
+            if let Some(value) = surroundings.own_variable(&variable)? {
                 options.set(&name, &value).map_err(|why| {
                     Error::usage(format!("{variable}: {value:?} will not do: {why}"))
                 })?;
@@ -313,6 +313,9 @@ impl Options {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
     use super::*;
 
     fn environment(variables: &[(&str, &str)]) -> Surroundings {
@@ -356,6 +359,17 @@ mod tests {
             ("ORCHESTRATE_FORMAT", "xml"),
         ] {
             let error = Options::from_environment(&environment(&[(variable, value)])).unwrap_err();
+            assert!(error.to_string().starts_with(variable), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_value_in_the_environment_that_is_no_text_is_not_passed_over() {
+        for variable in ["ORCHESTRATE_PARALLEL", "ORCHESTRATE_JUNIT"] {
+            let mut surroundings = environment(&[]);
+            let value = OsStr::from_bytes(b"4\xff").to_owned();
+            surroundings.environment.insert(variable.into(), value);
+            let error = Options::from_environment(&surroundings).unwrap_err();
             assert!(error.to_string().starts_with(variable), "{error}");
         }
     }

@@ -230,7 +230,7 @@ pub fn place(
     config: Option<PathBuf>,
     surroundings: &Surroundings,
 ) -> Result<(Place, PathBuf)> {
-    let variable = |name| surroundings.variable(name).map(PathBuf::from);
+    let variable = |name| surroundings.value(name).map(PathBuf::from);
     let from = match directory.or_else(|| variable("ORCHESTRATE_DIRECTORY")) {
         Some(directory) => surroundings.directory.join(directory),
         None => surroundings.directory.clone(),
@@ -378,7 +378,7 @@ fn progress(options: &Options, format: Format, surroundings: &Surroundings) -> P
     }
     let can_draw =
         surroundings.stderr_is_terminal && surroundings.variable("TERM").as_deref() != Some("dumb");
-    let is_watched = format == Format::Text && surroundings.variable("CI").is_none();
+    let is_watched = format == Format::Text && surroundings.value("CI").is_none();
     match options.progress.unwrap_or(When::Auto) {
         When::Never => Progress::Never,
         When::Always if can_draw => Progress::Lines,
@@ -438,9 +438,9 @@ pub fn wants_colour(when: Option<When>, is_terminal: bool, surroundings: &Surrou
         Some(When::Always) => true,
         Some(When::Never) => false,
         Some(When::Auto) | None => {
-            let set = |name| surroundings.variable(name).is_some();
+            let set = |name| surroundings.value(name).is_some();
             let forced = surroundings
-                .variable("CLICOLOR_FORCE")
+                .value("CLICOLOR_FORCE")
                 .is_some_and(|value| value != "0");
             let dumb = surroundings
                 .variable("TERM")
@@ -507,4 +507,38 @@ fn texts(arguments: Vec<OsString>) -> Result<Vec<String>> {
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    use super::*;
+
+    fn bytes_in(variable: &str, value: &[u8]) -> Surroundings {
+        let value = OsStr::from_bytes(value).to_owned();
+        Surroundings {
+            environment: [(variable.into(), value)].into(),
+            ..Surroundings::default()
+        }
+    }
+
+    #[test]
+    fn a_directory_in_the_environment_may_have_any_name_that_a_typed_one_may() {
+        let top = tempfile::tempdir().unwrap();
+        let odd = top.path().join(OsStr::from_bytes(b"odd\xff"));
+        std::fs::create_dir(&odd).unwrap();
+        let path = odd.as_os_str().as_bytes();
+        let surroundings = bytes_in("ORCHESTRATE_DIRECTORY", path);
+        assert_eq!(place(None, None, &surroundings).unwrap().1, odd);
+    }
+
+    #[test]
+    fn no_color_and_clicolor_force_hold_whatever_their_bytes_are() {
+        assert!(!wants_colour(None, true, &bytes_in("NO_COLOR", b"\xff")));
+        assert!(wants_colour(None, true, &bytes_in("NO_COLOR", b"")));
+        let forced = |value| wants_colour(None, false, &bytes_in("CLICOLOR_FORCE", value));
+        assert!(forced(b"\xff") && !forced(b"0"));
+    }
 }

@@ -79,7 +79,9 @@ pub fn are_supported(surroundings: &Surroundings) -> bool {
         && (vte.is_some_and(|version| version >= VTE_VERSION_MIN)
             || is_one_of("TERM_PROGRAM", PROGRAMS)
             || is_one_of("TERM", TERMS)
-            || VARIABLES.iter().any(|name| variable(name).is_some()))
+            || VARIABLES
+                .iter()
+                .any(|name| surroundings.value(name).is_some()))
 }
 
 /// Percent-encoded but for what RFC 3986 calls unreserved, and slashes.

@@ -34,9 +34,7 @@ impl Step {
     /// The step, if there is one.
     pub(super) fn find(surroundings: &Surroundings) -> Option<Self> {
         reads_us(surroundings).then(|| Self {
-            path: surroundings
-                .variable("GITHUB_STEP_SUMMARY")
-                .map(PathBuf::from),
+            path: surroundings.value("GITHUB_STEP_SUMMARY").map(PathBuf::from),
             blocks: RefCell::default(),
         })
     }

@@ -56,7 +56,8 @@ impl Request {
     }
 }
 
-/// The format that was typed, or that the environment gives, for what is wrong with all else.
+/// The format that was typed, or that the environment gives, for what is wrong with all else; what is wrong with the
+/// variable itself is told in [`resolve`].
 fn asked_format(cli: &Cli, surroundings: &Surroundings) -> Format {
     let variable = || surroundings.variable("ORCHESTRATE_FORMAT")?.parse().ok();
     cli.options.format.or_else(variable).unwrap_or(Format::Text)
