@@ -595,11 +595,21 @@ inject = "THUMB_KEY"
         );
     }
 
+    #[track_caller]
+    fn refused(cases: &[(&str, usize, &str)]) {
+        for &(text, line, says) in cases {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(
+                error.starts_with(&format!("orchestrate.toml:{line}: ")),
+                "{text}: {error}"
+            );
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+
     #[test]
-    fn every_mistake_is_an_error_with_its_line_and_a_remedy() {
-        for (text, line, says) in [
-            ("paralel = 4", 1, "unknown key `paralel`"),
-            ("\n\nparallel = \"many\"", 3, "`parallel`"),
+    fn of_a_wrong_number_it_is_said_which_it_is() {
+        refused(&[
             (
                 "parallel = [1]",
                 1,
@@ -612,7 +622,6 @@ inject = "THUMB_KEY"
             ),
             ("grace = 2.5", 1, "`grace`: a duration needs a unit"),
             ("junit = 2.5", 1, "`junit`: it is a text in quotes, not 2.5"),
-            ("grace = 8", 1, "needs a unit"),
             (
                 "max-parallel = 0",
                 1,
@@ -639,6 +648,32 @@ inject = "THUMB_KEY"
                 2,
                 "like [91, 92], not 7",
             ),
+        ]);
+    }
+
+    #[test]
+    fn a_name_that_no_workflow_may_have_is_refused_at_its_line() {
+        refused(&[
+            ("[workflow.x]\n[workflow.run]", 2, "may not be named `run`"),
+            (
+                "[workflow.runs]",
+                1,
+                "may not be named `runs`: `.orchestrate/runs`",
+            ),
+            (
+                "[workflow.\"a b\"]",
+                1,
+                "workflow `a b`: the name of a workflow has only letters",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn every_mistake_is_an_error_with_its_line_and_a_remedy() {
+        refused(&[
+            ("paralel = 4", 1, "unknown key `paralel`"),
+            ("\n\nparallel = \"many\"", 3, "`parallel`"),
+            ("grace = 8", 1, "needs a unit"),
             (
                 "[workflow.x]\ncomand = [\"a\"]",
                 2,
@@ -689,17 +724,6 @@ inject = "THUMB_KEY"
                 "\"A\\0\" is no name of a variable",
             ),
             ("output = \"groups\"", 1, "`prefix`, `group`"),
-            ("[workflow.x]\n[workflow.run]", 2, "may not be named `run`"),
-            (
-                "[workflow.runs]",
-                1,
-                "may not be named `runs`: `.orchestrate/runs`",
-            ),
-            (
-                "[workflow.\"a b\"]",
-                1,
-                "workflow `a b`: the name of a workflow has only letters",
-            ),
             ("workflow = 1", 1, "[workflow] is a table"),
             ("[credentials]\ninject = \"K\"", 1, "`pool` is missing"),
             (
@@ -719,14 +743,7 @@ inject = "THUMB_KEY"
             ),
             ("parallel = ", 1, ""),
             ("[workflow.x\n", 1, ""),
-        ] {
-            let error = parse(text).expect_err(text).to_string();
-            assert!(
-                error.starts_with(&format!("orchestrate.toml:{line}: ")),
-                "{text}: {error}"
-            );
-            assert!(error.contains(says), "{text}: {error}");
-        }
+        ]);
         let hint = parse("[workflow.x]\ncomand = [\"a\"]").unwrap_err();
         assert_eq!(hint.hint(), Some("did you mean `command`?"));
     }
