@@ -22,5 +22,6 @@ pub mod template;
 
 pub(crate) mod digest;
 mod matches;
+mod naming;
 pub(crate) mod slug;
 mod walk;

@@ -2,7 +2,8 @@
 //!
 //! The run asks once for every item before it plans. Reads directories, each once, and opens nothing.
 
-use super::template::{Placeholder, Template, Values};
+use super::naming::Naming;
+use super::template::{Template, Values};
 use super::walk::{Listings, PathPattern};
 use crate::error::Result;
 use std::path::Path;
@@ -24,8 +25,8 @@ impl DoneFiles {
 
     /// The first file that matches one of `patterns` for the item of `values`, relative to the root.
     ///
-    /// A file is the item's only when the item's number or id stands in its name as a whole: `LLD-{number:03}*.md` finds
-    /// `LLD-100-slug.md` for item 100, and not `LLD-1001.md`. A pattern that asks for something that the item has not
+    /// A file is the item's only when the item's number or id stands as a whole where the pattern has it:
+    /// `LLD-{number:03}*.md` finds `LLD-100-slug.md` for item 100, and not `LLD-1001-slug-100.md`. A pattern that asks for something that the item has not
     /// (a number, a path) matches nothing.
     ///
     /// # Errors
@@ -40,7 +41,7 @@ impl DoneFiles {
             let mut first = None;
             self.listings
                 .find(&PathPattern::parse(&pattern)?, &mut |path| {
-                    if names_the_item(template, values, &path) {
+                    if Naming::new(template, values).is_ok_and(|it| it.fits(&path)) {
                         first = Some(path);
                     }
                     Ok(first.is_none())
@@ -51,39 +52,6 @@ impl DoneFiles {
         }
         Ok(None)
     }
-}
-
-/// Whether a wildcard beside a number or id has not eaten further digits of another item's.
-fn names_the_item(template: &Template, values: &Values<'_>, path: &str) -> bool {
-    let item = values.item;
-    template
-        .placeholders()
-        .all(|placeholder| match placeholder {
-            Placeholder::Number { .. } => item
-                .number
-                .is_some_and(|number| digit_runs(path).any(|run| run.parse() == Ok(number))),
-            Placeholder::Id => path.match_indices(item.id.as_str()).any(|(at, id)| {
-                let after = &path[at + id.len()..];
-                let goes_on = id.ends_with(is_digit) && after.starts_with(is_digit);
-                let began_before = id.starts_with(is_digit) && path[..at].ends_with(is_digit);
-                !goes_on && !began_before
-            }),
-            Placeholder::Title
-            | Placeholder::Path
-            | Placeholder::Item
-            | Placeholder::Attempt
-            | Placeholder::Slot
-            | Placeholder::Output
-            | Placeholder::State => true,
-        })
-}
-
-fn is_digit(character: char) -> bool {
-    character.is_ascii_digit()
-}
-
-fn digit_runs(path: &str) -> impl Iterator<Item = &str> {
-    path.split(|c| !is_digit(c)).filter(|run| !run.is_empty())
 }
 
 #[cfg(test)]

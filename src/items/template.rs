@@ -264,6 +264,9 @@ pub struct Template {
     parts: Vec<Part>,
 }
 
+/// A literal text, or a value and what it is of.
+pub(super) type Piece<'a> = (Option<Placeholder>, Cow<'a, str>);
+
 /// A rendered template, and whether its first character comes from the item.
 struct Rendered {
     text: String,
@@ -321,6 +324,21 @@ impl Template {
             Part::Literal(_) => None,
             Part::Placeholder(placeholder) => Some(*placeholder),
         })
+    }
+
+    /// Its literal texts and its values, in their order, and what each value is of.
+    ///
+    /// # Errors
+    ///
+    /// As [`Template::render`].
+    pub(super) fn pieces<'a>(&'a self, values: &Values<'a>) -> Result<Vec<Piece<'a>>, RenderError> {
+        let piece = |part: &'a Part| {
+            Ok(match part {
+                Part::Literal(literal) => (None, Cow::Borrowed(literal.as_str())),
+                Part::Placeholder(it) => (Some(*it), values.get(*it)?),
+            })
+        };
+        self.parts.iter().map(piece).collect()
     }
 
     /// Whether it has any placeholder at all.

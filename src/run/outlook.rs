@@ -1,5 +1,7 @@
 //! What is known of every item before anything starts: the plan, and the dry run's rows.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 
 use crate::config::builtin::Remark;
@@ -14,7 +16,7 @@ use crate::items::done_files::DoneFiles;
 use crate::items::item::{ContentHash, Item, ItemId, Readiness};
 use crate::items::plan::{Facts, LastAttempt, LastOutcome, Plan, PlannedState, Rerun, plan};
 use crate::items::slug::number_in;
-use crate::items::template::{RenderError, Template, Values, render_command};
+use crate::items::template::{Placeholder, RenderError, Template, Values, render_command};
 use crate::report::dry_run::Row;
 use crate::state::history::{History, Standing};
 use crate::state::record::Outcome;
@@ -93,7 +95,14 @@ pub(super) fn decide(
 ) -> Result<Plan> {
     let mut done_files = DoneFiles::new(&invocation.place.root);
     let mut trouble = None;
+    let mut twins = Twins::new(&invocation.workflow);
     let command = command_fingerprint(&invocation.workflow);
+    let is_output = |it: Placeholder| it == Placeholder::Output;
+    let asks_for_output = |done: &Template| done.placeholders().any(is_output);
+    let output = &invocation.workflow.output;
+    let output = output
+        .as_ref()
+        .filter(|_| invocation.workflow.done.iter().any(asks_for_output));
     let decided = plan(
         items,
         history.ids().filter_map(remembered),
@@ -105,12 +114,19 @@ pub(super) fn decide(
                 output: None,
                 state,
             };
+            let output = output.and_then(|output| output.render_path(&values).ok());
+            let values = Values {
+                output: output.as_deref(),
+                ..values
+            };
             let done_file = done_files.find(&invocation.workflow.done, &values);
             let last = history.last(&item.id);
             let is_done = last.is_some_and(|last| last.standing == Standing::Ended(Outcome::Done));
             // What stays done needs no command.
             let is_asked_for = !is_done || invocation.choice.rerun != Rerun::None;
             let filled = is_asked_for.then(|| fill(invocation, state, item, (1, 1), parallel));
+            // Asked for those that are done, too: what is done of a number is done.
+            let twin = twins.refusal_of(item);
             let done_file = done_file.unwrap_or_else(|error: Error| {
                 trouble.get_or_insert(error);
                 None
@@ -131,14 +147,51 @@ pub(super) fn decide(
                         command_changed: command_then.is_some_and(|then| then != command),
                     }
                 }),
-                refusal: filled
-                    .and_then(std::result::Result::err)
-                    .map(|error| error.to_string()),
+                refusal: match filled {
+                    Some(Err(error)) => Some(error.to_string()),
+                    Some(Ok(_)) => twin,
+                    None => None,
+                },
             }
         },
         &invocation.choice,
     );
     trouble.map_or(decided, Err)
+}
+
+/// What the built-in tools would do twice at the same time: they know an item by its number.
+#[derive(Debug)]
+struct Twins {
+    /// Who has each number; nothing where items are not known by theirs.
+    numbers: Option<HashMap<u64, ItemId>>,
+}
+
+impl Twins {
+    fn new(workflow: &Workflow) -> Self {
+        let numbers = workflow.tool().map(|_| HashMap::new());
+        Self { numbers }
+    }
+
+    /// Why an item is not started, after those before it.
+    fn refusal_of(&mut self, item: &Item) -> Option<String> {
+        let number = item.number?;
+        if !matches!(item.readiness, Readiness::Ready(_)) {
+            return None;
+        }
+        match self.numbers.as_mut()?.entry(number) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(item.id.clone());
+                None
+            }
+            Entry::Occupied(first) => {
+                let first = first.get();
+                Some(format!(
+                    "{first} has the number {number} too, and the tool would do the same for both: give one of them another \
+                     number, or name the one to run"
+                ))
+            }
+        }
+    }
 }
 
 /// Stands between the two fingerprints in a record of the journal; it is in neither.

@@ -83,6 +83,43 @@ fn a_done_file_says_that_an_item_is_done() {
 }
 
 #[test]
+fn the_place_of_a_result_says_that_an_item_is_done() {
+    let workspace = Workspace::new(&["a", "b"], "exit 0");
+    workspace.configure("", "output = \"out/{id}.md\"\ndone = \"{output}\"");
+    workspace.write("out/a.md", "");
+    assert_eq!(started(&workspace, &[]), ["b"]);
+}
+
+#[test]
+fn a_file_of_a_longer_number_makes_nothing_done() {
+    let workspace = Workspace::new(&["1", "10"], "exit 0");
+    workspace.configure("", "done = \"out/v1/issue-{number}*.md\"");
+    workspace.write("out/v1/issue-10-fixes-1.md", "");
+    assert_eq!(started(&workspace, &[]), ["1"]);
+}
+
+#[test]
+fn of_two_documents_with_one_number_the_tool_gets_the_first() {
+    let workspace = Workspace::bare();
+    for name in ["LLD-100-b.md", "LLD-100.md", "LLD-101.md"] {
+        workspace.write(
+            &format!("docs/lld/active/{name}"),
+            "* **Status:** Approved\n",
+        );
+    }
+    workspace.write("tools/run_implement_from_lld.py", "");
+    let planned = |arguments: &[&str]| {
+        let arguments = [&["-n", "-j2", "implement"], arguments].concat();
+        workspace.orchestrate(&arguments).finish().exits(0).stdout
+    };
+    let all = planned(&[]);
+    assert_eq!(all.matches("LLD-100 has the number 100 too").count(), 1);
+    assert_eq!(all.matches(" pending ").count(), 2, "{all}");
+    let alone = planned(&["LLD-100-b"]);
+    assert_eq!(alone.matches(" pending ").count(), 1, "{alone}");
+}
+
+#[test]
 fn an_item_that_stands_twice_in_the_list_runs_once() {
     let workspace = Workspace::new(&["a", "b", "a"], "exit 0");
     assert_eq!(started(&workspace, &[]), ["a", "b"]);
